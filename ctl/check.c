@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* check: what one statement cannot know: names that occur twice, sets that are unknown or of another type, matches that
+ * exclude each other, services that cannot forward. Sorted indexes, so that a large configuration stays cheap. */
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include "check.h"
+#include "value.h"
+
+struct checker {
+	const struct config *config;
+	const char *file, *text;	/* the text at hand, for the caret; NULL: none */
+	struct set **sets;		/* by name */
+};
+
+static int wrong(struct checker *k, struct where at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static int wrong(struct checker *k, struct where at, const char *fmt, ...)
+{
+	char message[512], *line;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	line = k->text && at.file == k->file ? text_line(k->text, at.line) : NULL;
+	fail_at(EXIT_USAGE, at, line, "%s", message);
+	free(line);
+	return EXIT_USAGE;
+}
+
+/* Pointers to the n objects, sorted; equal ones in their order in the array. */
+static void **sorted(void *base, int n, size_t size, int (*compare)(const void *, const void *))
+{
+	void **v = must(malloc((n + 1) * sizeof(*v)));
+
+	for (int i = 0; i < n; i++)
+		v[i] = (char *)base + i * size;
+	qsort(v, n, sizeof(*v), compare);
+	return v;
+}
+
+/* The second of two equal objects, or NULL. */
+static void *twin(void *base, int n, size_t size, int (*compare)(const void *, const void *),
+		  bool (*equal)(const void *, const void *))
+{
+	void **v = sorted(base, n, size, compare), *found = NULL;
+
+	for (int i = 1; i < n && !found; i++)
+		if (equal(v[i - 1], v[i]))
+			found = v[i];
+	free(v);
+	return found;
+}
+
+static int in_order(const void *a, const void *b)
+{
+	return a < b ? -1 : a > b;
+}
+
+/* The objects with names begin with them: one comparison serves all three. */
+_Static_assert(!offsetof(struct set, name) && !offsetof(struct service, name) && !offsetof(struct interface, name), "name first");
+
+static int by_name(const void *a, const void *b)
+{
+	char *const *x = *(void *const *)a, *const *y = *(void *const *)b;
+	int d = strcmp(*x, *y);
+
+	return d ? d : in_order(x, y);
+}
+
+static bool same_name(const void *a, const void *b)
+{
+	return !strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int compare_address(const struct address *a, const struct address *b)
+{
+	return a->family != b->family ? a->family - b->family : memcmp(a->bytes, b->bytes, 16);
+}
+
+static int compare_listen(const struct listen *a, const struct listen *b)
+{
+	int d = compare_address(&a->addr, &b->addr);
+
+	return d ? d : a->port != b->port ? a->port - b->port : a->proto - b->proto;
+}
+
+static int by_backend(const void *a, const void *b)
+{
+	const struct backend *x = *(void *const *)a, *y = *(void *const *)b;
+	int d = compare_address(&x->addr, &y->addr);
+
+	return d ? d : in_order(x, y);
+}
+
+static bool same_backend(const void *a, const void *b)
+{
+	return !compare_address(&((const struct backend *)a)->addr, &((const struct backend *)b)->addr);
+}
+
+struct listener {
+	const struct listen *listen;
+	const struct service *service;
+	int order;			/* in the text */
+};
+
+static int by_listen(const void *a, const void *b)
+{
+	const struct listener *x = a, *y = b;
+	int d = compare_listen(x->listen, y->listen);
+
+	return d ? d : x->order - y->order;
+}
+
+/* What a key asks of a packet besides its own value, as nft's implicit dependencies do. 0: nothing. */
+static const struct {
+	uint8_t family, proto;
+} needs[KEY_COUNT] = {
+	[KEY_IP_SADDR] = { 4, 0 }, [KEY_IP_DADDR] = { 4, 0 },
+	[KEY_IP6_SADDR] = { 6, 0 }, [KEY_IP6_DADDR] = { 6, 0 },
+	[KEY_TCP_SPORT] = { 0, IPPROTO_TCP }, [KEY_TCP_DPORT] = { 0, IPPROTO_TCP }, [KEY_TCP_FLAGS] = { 0, IPPROTO_TCP },
+	[KEY_UDP_SPORT] = { 0, IPPROTO_UDP }, [KEY_UDP_DPORT] = { 0, IPPROTO_UDP },
+	[KEY_SCTP_SPORT] = { 0, IPPROTO_SCTP }, [KEY_SCTP_DPORT] = { 0, IPPROTO_SCTP },
+	[KEY_ICMP_TYPE] = { 4, IPPROTO_ICMP }, [KEY_ICMP_CODE] = { 4, IPPROTO_ICMP },
+	[KEY_ICMPV6_TYPE] = { 6, IPPROTO_ICMPV6 }, [KEY_ICMPV6_CODE] = { 6, IPPROTO_ICMPV6 },
+};
+
+static struct set *known_set(struct checker *k, const char *name)
+{
+	int lo = 0, hi = k->config->n_sets;
+
+	while (lo < hi) {
+		int mid = (lo + hi) / 2, d = strcmp(k->sets[mid]->name, name);
+
+		if (!d)
+			return k->sets[mid];
+		if (d < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static int check_set_of(struct checker *k, const struct match *m)
+{
+	struct set *s = known_set(k, m->set);
+
+	if (!s)
+		return wrong(k, m->at, "unknown set \"%s\"", m->set);
+	if (s->type != config_key_type[m->key])
+		return wrong(k, m->at, "set %s holds %s, %s needs %s", s->name, config_type_text[s->type], config_key_text[m->key],
+			     config_type_text[config_key_type[m->key]]);
+	return 0;
+}
+
+static int check_l4proto(struct checker *k, const struct rule *r, const struct match *proto)
+{
+	for (int i = 0; i < r->n_matches; i++) {
+		const struct match *m = &r->matches[i];
+
+		if (m->key == KEY_META_L4PROTO && !m->set && spans_have(&m->spans, needs[proto->key].proto) == m->negate)
+			return wrong(k, m->at, "this meta l4proto and %s never match the same packet",
+				     config_key_text[proto->key]);
+	}
+	return 0;
+}
+
+static int check_match(struct checker *k, const struct match *m, const struct match *family, const struct match *proto, int chain)
+{
+	const struct match *other = NULL;
+
+	if (family && needs[m->key].family && needs[m->key].family != needs[family->key].family)
+		other = family;
+	else if (proto && needs[m->key].proto && needs[m->key].proto != needs[proto->key].proto)
+		other = proto;
+	if (other)
+		return wrong(k, m->at, "%s and %s never match the same packet", config_key_text[m->key],
+			     config_key_text[other->key]);
+	if (m->key == KEY_OIFNAME && chain == CHAIN_INGRESS)
+		return wrong(k, m->at, "oifname is unknown in chain ingress: the packet has no route yet");
+	return m->set ? check_set_of(k, m) : 0;
+}
+
+/* `family` and `proto` are the first matches that need one; all others must need the same. */
+static int check_rule(struct checker *k, const struct rule *r, int chain)
+{
+	const struct match *family = NULL, *proto = NULL;
+
+	for (int i = 0; i < r->n_matches; i++) {
+		const struct match *m = &r->matches[i];
+
+		if (check_match(k, m, family, proto, chain))
+			return EXIT_USAGE;
+		family = family || !needs[m->key].family ? family : m;
+		proto = proto || !needs[m->key].proto ? proto : m;
+	}
+	return proto ? check_l4proto(k, r, proto) : 0;
+}
+
+static const char *unusable(const struct address *a)
+{
+	static const uint8_t zero[16];
+
+	if (!memcmp(a->bytes, zero, 16))
+		return "unspecified";
+	if (a->family == 4 ? a->bytes[0] >= 224 : a->bytes[0] == 0xff)
+		return "not unicast";
+	return NULL;
+}
+
+static int check_backends(struct checker *k, const struct service *s)
+{
+	struct backend *b = twin(s->backends, s->n_backends, sizeof(*b), by_backend, same_backend);
+
+	bool has[7] = { false };
+
+	if (b)
+		return wrong(k, b->at, "service %s has this backend already", s->name);
+	for (int i = 0; i < s->n_listens; i++)
+		has[s->listens[i].addr.family] = true;
+	for (b = s->backends; b < s->backends + s->n_backends; b++) {
+		if (unusable(&b->addr))
+			return wrong(k, b->at, "the address is %s: a backend is one host", unusable(&b->addr));
+		if (s->forward == FORWARD_L2 && has[10 - b->addr.family])
+			return wrong(k, b->at, "forward l2 cannot carry IPv%d to an IPv%d backend: use forward ipip",
+				     10 - b->addr.family, b->addr.family);
+	}
+	return 0;
+}
+
+static int check_service(struct checker *k, const struct service *s)
+{
+	if (!s->n_listens)
+		return wrong(k, s->at, "service %s has no listen: write listen ADDRESS:PORT/tcp", s->name);
+	if (!s->n_backends)
+		return wrong(k, s->at, "service %s has no backend: write backend ADDRESS", s->name);
+	for (int i = 0; i < s->n_listens; i++)
+		if (unusable(&s->listens[i].addr))
+			return wrong(k, s->listens[i].at, "the address is %s: a service listens on one host's address",
+				     unusable(&s->listens[i].addr));
+	return check_backends(k, s);
+}
+
+static int check_listens(struct checker *k)
+{
+	const struct config *c = k->config;
+	struct listener *v = NULL;
+	int n = 0, err = 0;
+
+	for (int i = 0; i < c->n_services; i++) {
+		for (int j = 0; j < c->services[i].n_listens; j++) {
+			v = array_room(v, n, sizeof(*v));
+			v[n] = (struct listener){ &c->services[i].listens[j], &c->services[i], n };
+			n++;
+		}
+	}
+	if (n)
+		qsort(v, n, sizeof(*v), by_listen);
+	for (int i = 1; i < n && !err; i++)
+		if (!compare_listen(v[i - 1].listen, v[i].listen))
+			err = wrong(k, v[i].listen->at, "service %s listens there already", v[i - 1].service->name);
+	free(v);
+	return err;
+}
+
+static int check_names(struct checker *k)
+{
+	const struct config *c = k->config;
+	struct interface *i = twin(c->interfaces, c->n_interfaces, sizeof(*i), by_name, same_name);
+	struct set *s = twin(c->sets, c->n_sets, sizeof(*s), by_name, same_name);
+	struct service *v = twin(c->services, c->n_services, sizeof(*v), by_name, same_name);
+
+	if (i)
+		return wrong(k, i->at, "interface %s stands twice", i->name);
+	if (s)
+		return wrong(k, s->at, "set %s stands twice", s->name);
+	if (v)
+		return wrong(k, v->at, "service %s stands twice", v->name);
+	return 0;
+}
+
+int check_text(struct config *c, const char *file, const char *text)
+{
+	struct checker k = { .config = c, .file = file, .text = text };
+	int err = check_names(&k);
+
+	k.sets = (struct set **)sorted(c->sets, c->n_sets, sizeof(*c->sets), by_name);
+	for (int i = 0; i < CHAIN_COUNT && !err; i++)
+		for (int j = 0; j < c->chains[i].n_rules && !err; j++)
+			err = check_rule(&k, &c->chains[i].rules[j], i);
+	for (int i = 0; i < c->n_services && !err; i++)
+		err = check_service(&k, &c->services[i]);
+	if (!err)
+		err = check_listens(&k);
+	free(k.sets);
+	return err;
+}
+
+int config_check(struct config *c)
+{
+	return check_text(c, NULL, NULL);
+}

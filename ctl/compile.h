@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* compile: rules of the model → the tables of maps/rule.h, in memory. Knows nothing of the kernel. */
+#pragma once
+#include <stdint.h>
+#include "../maps/rule.h"
+#include "config.h"
+
+struct compiled {
+	struct filter filter;
+	uint64_t *words;	/* what goes into the inner map; owned */
+	uint32_t n_words, capacity;
+};
+
+/* Compile both chains; rules must have their ids. Exit code (EXIT_FAILED when the tables would be larger than the largest inner map). */
+int compile(struct compiled *out, const struct config *c);
+void compiled_free(struct compiled *c);
+
+/* The packet's values for classify_model(): index enum filter_field; wide fields take both words, others lo. */
+struct field_values {
+	uint64_t hi[FIELD_COUNT], lo[FIELD_COUNT];
+	uint32_t present;
+};
+
+/* What the datapath's classify() does, on the compiled tables. Returns an entry of the rule table: id and RULE_* bits. */
+uint32_t compiled_classify(const struct compiled *c, int chain, const struct field_values *v);
+
+/* The language's meaning on the model itself, rule after rule: the oracle of the above. */
+uint32_t model_classify(const struct config *c, int chain, const struct field_values *v);

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* config: the model of one whole configuration, as the text says it. parse.c (grammar.y, lexer.l) makes it from text, print.c
+ * writes it back in canonical form, compile.c and generation.c bring it into the kernel. Values are host order integers:
+ * an IPv4 address in the low 32 bits, an interface name as its 16 bytes big-endian (NUL padded), a MAC in the low 48. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+#include "../lib/err.h"
+
+typedef unsigned __int128 u128;
+
+struct span { u128 lo, hi; };	/* both ends belong to it */
+
+struct spans {			/* sorted, disjoint, not touching once spans_normalise() has run */
+	struct span *v;
+	int n, cap;
+};
+
+void spans_add(struct spans *s, u128 lo, u128 hi);
+void spans_normalise(struct spans *s);
+bool spans_have(const struct spans *s, u128 x);		/* s normalised */
+void spans_subtract(struct spans *out, const struct spans *a, const struct spans *b);	/* out = a without b, all normalised */
+void spans_free(struct spans *s);
+
+/* Room for one more behind the n of an array that only ever grew by this function (NULL, 0: the first). */
+void *array_room(void *v, int n, size_t size);
+
+/* The words a match may begin with. X(symbol, text, type): type says which literals it takes and how wide it is. */
+#define CONFIG_KEYS(X) \
+	X(KEY_IP_SADDR, "ip saddr", TYPE_IPV4_ADDR) \
+	X(KEY_IP_DADDR, "ip daddr", TYPE_IPV4_ADDR) \
+	X(KEY_IP6_SADDR, "ip6 saddr", TYPE_IPV6_ADDR) \
+	X(KEY_IP6_DADDR, "ip6 daddr", TYPE_IPV6_ADDR) \
+	X(KEY_TCP_SPORT, "tcp sport", TYPE_INET_SERVICE) \
+	X(KEY_TCP_DPORT, "tcp dport", TYPE_INET_SERVICE) \
+	X(KEY_UDP_SPORT, "udp sport", TYPE_INET_SERVICE) \
+	X(KEY_UDP_DPORT, "udp dport", TYPE_INET_SERVICE) \
+	X(KEY_SCTP_SPORT, "sctp sport", TYPE_INET_SERVICE) \
+	X(KEY_SCTP_DPORT, "sctp dport", TYPE_INET_SERVICE) \
+	X(KEY_META_L4PROTO, "meta l4proto", TYPE_INET_PROTO) \
+	X(KEY_ICMP_TYPE, "icmp type", TYPE_ICMP_TYPE) \
+	X(KEY_ICMP_CODE, "icmp code", TYPE_ICMP_CODE) \
+	X(KEY_ICMPV6_TYPE, "icmpv6 type", TYPE_ICMPV6_TYPE) \
+	X(KEY_ICMPV6_CODE, "icmpv6 code", TYPE_ICMPV6_CODE) \
+	X(KEY_TCP_FLAGS, "tcp flags", TYPE_TCP_FLAG) \
+	X(KEY_VLAN_ID, "vlan id", TYPE_VLAN_ID) \
+	X(KEY_IIFNAME, "iifname", TYPE_IFNAME) \
+	X(KEY_OIFNAME, "oifname", TYPE_IFNAME) \
+	X(KEY_ETHER_SADDR, "ether saddr", TYPE_ETHER_ADDR) \
+	X(KEY_ETHER_DADDR, "ether daddr", TYPE_ETHER_ADDR) \
+	X(KEY_ETHER_TYPE, "ether type", TYPE_ETHER_TYPE)
+
+#define KEY_ENUM(sym, text, type) sym,
+enum config_key { CONFIG_KEYS(KEY_ENUM) KEY_COUNT };
+#undef KEY_ENUM
+
+/* X(symbol, name in set declarations or NULL, bits) */
+#define CONFIG_TYPES(X) \
+	X(TYPE_IPV4_ADDR, "ipv4_addr", 32) \
+	X(TYPE_IPV6_ADDR, "ipv6_addr", 128) \
+	X(TYPE_INET_SERVICE, "inet_service", 16) \
+	X(TYPE_INET_PROTO, "inet_proto", 8) \
+	X(TYPE_ICMP_TYPE, "icmp_type", 8) \
+	X(TYPE_ICMP_CODE, "icmp_code", 8) \
+	X(TYPE_ICMPV6_TYPE, "icmpv6_type", 8) \
+	X(TYPE_ICMPV6_CODE, "icmpv6_code", 8) \
+	X(TYPE_TCP_FLAG, "tcp_flag", 8) \
+	X(TYPE_VLAN_ID, "vlan_id", 12) \
+	X(TYPE_IFNAME, "ifname", 128) \
+	X(TYPE_ETHER_ADDR, "ether_addr", 48) \
+	X(TYPE_ETHER_TYPE, "ether_type", 16)
+
+#define TYPE_ENUM(sym, text, bits) sym,
+enum config_type { CONFIG_TYPES(TYPE_ENUM) TYPE_COUNT };
+#undef TYPE_ENUM
+
+extern const char *const config_key_text[KEY_COUNT];
+extern const enum config_type config_key_type[KEY_COUNT];
+extern const char *const config_type_text[TYPE_COUNT];
+extern const uint8_t config_type_bits[TYPE_COUNT];
+
+struct match {
+	enum config_key key;
+	bool negate;		/* != */
+	struct spans spans;	/* the values (a tcp flags match without mask: values too) */
+	char *set;		/* name of the set instead of spans, or NULL */
+	bool masked;		/* tcp flags: (flags & mask) == value, or != value with negate */
+	uint8_t mask, value;
+	struct where at;
+};
+
+enum rule_verdict { RULE_CONTINUE, RULE_ACCEPT, RULE_DROP };	/* CONTINUE: counts only, the next rules decide */
+
+struct rule {
+	struct match *matches;
+	int n_matches;
+	enum rule_verdict verdict;
+	bool counter;
+	char *comment;		/* or NULL */
+	uint32_t id;		/* stable id, 0 until ids.c gave one; not in the text */
+	struct where at;
+};
+
+enum { CHAIN_INGRESS, CHAIN_EGRESS, CHAIN_COUNT };
+extern const char *const chain_name[CHAIN_COUNT];
+
+struct chain {
+	bool present;		/* the text has it */
+	bool policy_drop;
+	struct rule *rules;
+	int n_rules;
+	struct where at;
+};
+
+struct set {
+	char *name;
+	enum config_type type;
+	bool interval;		/* flags interval: prefixes and ranges are allowed */
+	char *comment;
+	struct spans elements;
+	struct where at;
+};
+
+struct address {		/* family 4 or 6; bytes in network order, IPv4 in the first four */
+	uint8_t family;
+	uint8_t bytes[16];
+};
+
+struct listen {
+	struct address addr;
+	uint8_t proto;		/* IPPROTO_TCP or IPPROTO_UDP */
+	uint16_t port;		/* host order, 1..65535 */
+	struct where at;
+};
+
+struct backend {
+	struct address addr;
+	uint32_t weight;	/* 0..65535, default 1; 0: no new flows, those it has go on (drain) */
+	uint32_t slot;		/* its place in the kernel's table, 0 until ids.c gave one; not in the text */
+	struct where at;
+};
+
+enum forward { FORWARD_L2, FORWARD_IPIP };
+extern const char *const forward_name[];	/* "l2", "ipip" */
+
+struct service {
+	char *name;
+	struct listen *listens;
+	int n_listens;
+	enum forward forward;
+	struct backend *backends;
+	int n_backends;
+	uint32_t ring;		/* first chunk of its ring in the kernel; ids.c gives it; not in the text */
+	struct where at;
+};
+
+struct interface {		/* `interface eth0`: says that the file is meant for it; attach is the loader's */
+	char *name;
+	struct where at;
+};
+
+struct config {
+	struct interface *interfaces;
+	int n_interfaces;
+	struct set *sets;
+	int n_sets;
+	struct chain chains[CHAIN_COUNT];
+	struct service *services;
+	int n_services;
+	char **files;		/* names that `where` points to, owned */
+	int n_files;
+};
+
+/* Parse a whole configuration and check it (config_check). `name` is what errors call the text. On failure the config is
+ * empty and fail_at() has been called. Returns an exit code (EXIT_USAGE for what is wrong in the text). */
+int config_parse(struct config *c, const char *name, const char *text);
+int config_parse_file(struct config *c, const char *path);	/* "-": standard input */
+
+/* Parse the words of a command line in the same language and add to c: a rule at `index` of a chain (-1: at the end), a service
+ * body ("listen … forward … backend …"), a backend ("10.0.0.1 weight 3"), set elements ("10.0.0.0/8, 192.0.2.1"), a set
+ * declaration body. Errors are placed in the words joined by blanks, as "argument:1:COLUMN". */
+int config_add_rule(struct config *c, int chain, int index, const char *words);
+int config_add_service(struct config *c, const char *name, const char *words);
+int config_add_backend(struct config *c, struct service *s, const char *words);
+int config_parse_elements(struct set *set, struct spans *out, const char *words);
+int config_add_set(struct config *c, const char *name, const char *words);
+
+/* What one statement cannot know: unknown or wrongly typed sets, duplicate names and listens, mixed families (a backend of the
+ * other family needs ipip; l2 needs the listens' family), a service without backend or listen, contradicting matches of one rule
+ * (ip saddr with ip6 daddr, tcp dport with udp dport). */
+int config_check(struct config *c);
+
+/* Canonical text; parsing it gives an equal model, printing that gives the same text. */
+void config_print(FILE *f, const struct config *c);
+void rule_print(FILE *f, const struct rule *r);		/* without newline */
+void spans_print(FILE *f, enum config_type type, const struct spans *s, bool braces);
+/* The elements of a set, `separator` between them: one by one where the set has no `flags interval`. */
+void set_elements_print(FILE *f, const struct set *s, const char *separator);
+void backend_print(FILE *f, const struct backend *b);	/* "10.0.0.1 weight 3" */
+void listen_print(FILE *f, const struct listen *l);	/* "192.0.2.1:80/tcp", "[2001:db8::1]:80/tcp" */
+void address_print(FILE *f, const struct address *a);
+char *rule_text(const struct rule *r);			/* malloc()ed */
+
+void config_free(struct config *c);
+void rule_free(struct rule *r);
+void service_free(struct service *s);
+void set_free(struct set *s);
+struct set *config_set(const struct config *c, const char *name);
+struct service *config_service(const struct config *c, const char *name);
+int address_parse(struct address *a, const char *text);	/* 0 or -1 */
+bool address_equal(const struct address *a, const struct address *b);

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* foreign: the words of nft that weir does not have, or not yet, so that a pasted rule gets a precise answer and where there is
+ * one the way to say it here. */
+#include "parse.h"
+
+static const struct word {
+	const char *name, *instead;
+	bool pair;			/* its name is two words: "ct state" */
+} words[] = {
+	{ "ct", "", true }, { "limit", "", true }, { "log", "", false }, { "reject", "write drop", false },
+	{ "jump", "", false }, { "goto", "", false }, { "return", "write accept", false }, { "continue", "", false },
+	{ "queue", "", false }, { "mark", "", false }, { "dnat", "write a service", false }, { "snat", "", false },
+	{ "masquerade", "", false }, { "redirect", "", false }, { "dup", "", false }, { "fwd", "", false },
+	{ "notrack", "", false }, { "quota", "", false }, { "tproxy", "", false }, { "synproxy", "", false },
+	{ "th", "write tcp dport, udp dport or sctp dport", true }, { "fib", "", true }, { "rt", "", true },
+	{ "socket", "", true }, { "numgen", "", true }, { "jhash", "", false }, { "symhash", "", false },
+	{ "exthdr", "", true }, { "ah", "", true }, { "esp", "", true }, { "comp", "", true }, { "udplite", "", true },
+	{ "dccp", "", true }, { "igmp", "", true }, { "arp", "write ether type arp", true }, { "ipsec", "", true },
+	{ "osf", "", true }, { "pkttype", "", false }, { "cgroup", "", false }, { "skuid", "", false }, { "skgid", "", false },
+	{ "iif", "write iifname", false }, { "oif", "write oifname", false }, { "iifgroup", "", false },
+	{ "oifgroup", "", false }, { "cpu", "", false }, { "time", "", false }, { "hour", "", false }, { "day", "", false },
+	{ "l4proto", "write meta l4proto", false }, { "protocol", "write ether type", false },
+	{ "nfproto", "write ether type ip or ether type ip6", false }, { "length", "", false }, { "priority", "", false },
+	{ "table", "write chain ingress or chain egress: there are no tables", false },
+	{ "hook", "a chain is bound by its name", false }, { "device", "a chain is bound by its name", false },
+	{ "define", "write the value where it is used", false }, { "include", "write everything into one file", false },
+	{ "undefine", "", false }, { "add", "write the configuration as it shall be", false },
+	{ "create", "write the configuration as it shall be", false },
+	{ "insert", "write the configuration as it shall be", false },
+	{ "replace", "write the configuration as it shall be", false },
+	{ "delete", "write the configuration as it shall be", false },
+	{ "flush", "write the configuration as it shall be", false },
+	{ "destroy", "write the configuration as it shall be", false },
+	{ "list", "", false }, { "rule", "write rules into a chain", false }, { "map", "", false }, { "vmap", "", false },
+	{ "flowtable", "", false }, { "flow", "", false }, { "meter", "", false }, { "secmark", "", false },
+	{ "typeof", "write type and the type's name", false }, { "timeout", "", false }, { "gc-interval", "", false },
+	{ "size", "leave it out: sets grow", false }, { "auto-merge", "leave it out: elements are always merged", false },
+	{ "syncookie", "", false }, { "match", "", false }, { ".", "write a rule for each part", false }, { 0 }
+};
+
+static const struct {
+	const char *head, *field, *instead;
+} fields[] = {
+	{ "ip", "protocol", "write meta l4proto" }, { "ip6", "nexthdr", "write meta l4proto" },
+	{ "meta", "protocol", "write ether type" }, { "meta", "nfproto", "write ether type ip or ether type ip6" },
+	{ "meta", "iif", "write iifname" }, { "meta", "oif", "write oifname" },
+	{ "ip", "dscp", "" }, { "ip", "ecn", "" }, { "ip", "length", "" }, { "ip", "id", "" }, { "ip", "frag-off", "" },
+	{ "ip", "ttl", "" }, { "ip", "version", "" }, { "ip", "hdrlength", "" }, { "ip", "checksum", "" }, { "ip", "option", "" },
+	{ "ip6", "dscp", "" }, { "ip6", "ecn", "" }, { "ip6", "length", "" }, { "ip6", "hoplimit", "" },
+	{ "ip6", "flowlabel", "" }, { "ip6", "version", "" }, { "tcp", "sequence", "" }, { "tcp", "ackseq", "" },
+	{ "tcp", "doff", "" }, { "tcp", "window", "" }, { "tcp", "checksum", "" }, { "tcp", "urgptr", "" },
+	{ "tcp", "option", "" }, { "tcp", "reserved", "" }, { "udp", "length", "" }, { "udp", "checksum", "" },
+	{ "sctp", "vtag", "" }, { "sctp", "checksum", "" }, { "sctp", "chunk", "" }, { "icmp", "id", "" },
+	{ "icmp", "sequence", "" }, { "icmp", "checksum", "" }, { "icmp", "mtu", "" }, { "icmp", "gateway", "" },
+	{ "icmpv6", "id", "" }, { "icmpv6", "sequence", "" }, { "icmpv6", "checksum", "" }, { "icmpv6", "mtu", "" },
+	{ "icmpv6", "parameter-problem", "" }, { "icmpv6", "max-delay", "" }, { "icmpv6", "taddr", "" }, { "icmpv6", "daddr", "" },
+	{ "vlan", "pcp", "" }, { "vlan", "dei", "" }, { "vlan", "cfi", "" }, { "vlan", "type", "" },
+	{ "meta", "mark", "" }, { "meta", "length", "" }, { "meta", "priority", "" }, { "meta", "cpu", "" },
+	{ "meta", "pkttype", "" }, { "meta", "skuid", "" }, { "meta", "skgid", "" }, { "meta", "cgroup", "" },
+	{ "meta", "iifgroup", "" }, { "meta", "oifgroup", "" }, { "meta", "iiftype", "" }, { "meta", "oiftype", "" },
+	{ "meta", "rtclassid", "" }, { "meta", "random", "" }, { "meta", "secpath", "" }, { "meta", "time", "" },
+	{ "meta", "day", "" }, { "meta", "hour", "" }, { "meta", "ibrname", "" }, { "meta", "obrname", "" },
+	{ "meta", "nftrace", "" }, { "meta", "set", "" }, { 0 }
+};
+
+const char *foreign_word(struct slice word, bool *pair)
+{
+	for (const struct word *w = words; w->name; w++) {
+		if (!slice_is(word, w->name))
+			continue;
+		*pair = w->pair;
+		return w->instead;
+	}
+	return NULL;
+}
+
+const char *foreign_field(struct slice head, struct slice field)
+{
+	for (int i = 0; fields[i].head; i++)
+		if (slice_is(head, fields[i].head) && slice_is(field, fields[i].field))
+			return fields[i].instead;
+	return NULL;
+}

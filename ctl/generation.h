@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* generation: bring a configuration into the kernel as one step. Everything is written where nobody looks; one aligned 64-bit store puts it
+ * in force. Before that store the old generation runs, after it the new one, whatever kills us. */
+#pragma once
+#include <stdint.h>
+#include "config.h"
+
+/* The configuration in force, with ids and slots. Without an instance: EXIT_NOTHING after fail(). *number may be NULL. */
+int generation_read(struct config *c, uint64_t *number);
+
+/* Take the instance's lock, then read: what a command does that changes something. */
+int generation_edit(struct config *c);
+
+/* Put c in force (checked, parsed; ids are given here: a rule that stands in the old generation with the same chain and text keeps its id and so
+ * its counter, a backend of the same service, address and forwarding its slot). Holds the lock already or takes it. Exit code. */
+int generation_apply(struct config *c);

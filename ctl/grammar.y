@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* grammar: the language, in nft's words and with nft's meaning. Tables and hooks are gone: a chain is bound by its name.
+ * Statements of a set and of a service need no separator between them, so that they can be words of a command line.
+ *
+ * What nft (1.0.6, --debug=netlink) makes of tcp flags, and so do we:
+ *	tcp flags syn				(flags & syn) != 0
+ *	tcp flags syn,ack	syn|ack		(flags & (syn|ack)) != 0	any of them
+ *	tcp flags == syn,ack			flags == syn|ack		!= likewise
+ *	tcp flags ! syn,ack			(flags & (syn|ack)) == 0	none of them
+ *	tcp flags { syn, syn | ack }		flags == syn or flags == syn|ack
+ *	tcp flags 0x2-0x5			the range, of whole values
+ *	tcp flags & (syn|ack) == syn		(flags & (syn|ack)) == syn	!= likewise
+ *	tcp flags syn / syn,ack			the same, value first
+ */
+%code requires {
+#include "parse.h"
+}
+
+%define api.pure full
+%define api.prefix {weir_}
+%define api.location.type {struct loc}
+%define parse.error custom
+%define parse.lac full
+%define lr.default-reduction accepting
+%locations
+%param { struct parse *p }
+
+%union {
+	struct slice slice;
+	struct group group;
+}
+
+%code {
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int weir_lex(WEIR_STYPE *v, struct loc *at, struct parse *p);
+static void weir_error(struct loc *at, struct parse *p, const char *text);
+
+#define YYLLOC_DEFAULT(cur, rhs, n) ((cur) = (n) ? YYRHSLOC(rhs, 1) : YYRHSLOC(rhs, 0))
+#define DO(x) do { if (x) YYABORT; } while (0)
+}
+
+/* In the order in which "expected …" lists them. */
+%token INTERFACE "interface" SET "set" CHAIN "chain" SERVICE "service"
+%token TYPE "type" FLAGS "flags" ELEMENTS "elements" POLICY "policy"
+%token ACCEPT "accept" DROP "drop" COUNTER "counter" PACKETS "packets" BYTES "bytes"
+%token LISTEN "listen" FORWARD "forward" BACKEND "backend" WEIGHT "weight"
+%token COMMENT "comment"
+%token <slice> HEAD "a match" IFNAME "iifname"
+%token EQ "==" NE "!="
+%token <slice> WORD "a value" STRING "a text in quotes" SETREF "@set"
+%token SEP "end of line" UNSUPPORTED
+%token START_CONFIG START_RULE START_SET START_ELEMENTS START_SERVICE START_BACKEND
+
+%type <slice> text
+%type <group> word bar any flags mask
+
+%%
+start:
+  START_CONFIG config
+| START_RULE seps rule seps
+| START_SET set_body		{ DO(build_set_end(p, @1)); }
+| START_ELEMENTS seps loose seps
+| START_ELEMENTS seps '{' loose '}' seps
+| START_SERVICE service_body	{ DO(build_service_end(p, @1)); }
+| START_BACKEND seps server seps
+;
+
+seps: %empty | seps SEP;
+
+config: statement | config SEP statement;
+
+statement:
+  %empty
+| INTERFACE text	{ DO(build_interface(p, $2, @2)); }
+| SET WORD		{ DO(build_set(p, $2, @2)); }
+	'{' set_body '}'	{ DO(build_set_end(p, @2)); }
+| CHAIN WORD		{ DO(build_chain(p, $2, @2)); }
+	'{' chain_body '}'	{ p->chain = NULL; }
+| SERVICE WORD		{ DO(build_service(p, $2, @2)); }
+	'{' service_body '}'	{ DO(build_service_end(p, @2)); }
+;
+
+/* sets */
+set_body: %empty | set_body SEP | set_body set_statement;
+
+set_statement:
+  TYPE WORD		{ DO(build_set_type(p, $2, @2)); }
+| FLAGS set_flags
+| COMMENT text		{ DO(build_set_comment(p, $2, @2)); }
+| ELEMENTS '=' '{'	{ DO(build_elements(p, @1)); }
+	elements '}'
+;
+
+set_flags:
+  WORD			{ DO(build_set_flag(p, $1, @1)); }
+| set_flags ',' WORD	{ DO(build_set_flag(p, $3, @3)); }
+;
+
+elements: %empty | list | list ',';
+list: element | list ',' element;
+loose: element | loose element | loose ',' element;	/* words of a command line */
+
+element:
+  bar				{ DO(build_value(p, &$1)); }
+| word '-' WORD			{ DO(build_range(p, $1.first, $3, @1, @3)); }
+| word '/' WORD			{ DO(build_prefix(p, $1.first, $3, @1, @3)); }
+| SETREF			{ DO(refuse(p, @1, "a set inside a set is not supported")); }
+;
+
+bar:
+  word
+| bar '|' WORD			{ $$ = $1; DO(build_join(p, &$$, $3, @2, @3)); }
+;
+
+word:
+  WORD				{ $$ = (struct group){ .first = $1, .at = @1, .n = 1 }; }
+| STRING			{ $$ = (struct group){ .first = $1, .at = @1, .n = 1 }; }
+;
+
+/* chains */
+chain_body: chain_statement | chain_body SEP chain_statement;
+
+chain_statement:
+  %empty
+| POLICY WORD			{ DO(build_policy(p, $2, @2)); }
+| rule
+;
+
+rule: rule_body { DO(build_rule_end(p, @1)); };
+
+rule_body:
+  steps
+| steps verdict
+| steps note
+| steps verdict note
+| verdict
+| verdict note
+| note
+;
+
+steps: step | steps step;
+
+step:
+  match
+| COUNTER			{ p->rule.counter = true; }
+| COUNTER PACKETS WORD BYTES WORD	{
+	p->rule.counter = true;
+	DO(build_number(p, $3, @3) || build_number(p, $5, @5));
+}
+;
+
+verdict:
+  ACCEPT			{ p->rule.verdict = RULE_ACCEPT; }
+| DROP				{ p->rule.verdict = RULE_DROP; }
+;
+
+note: COMMENT text		{ DO(build_comment(p, $2, @2)); };
+
+text: STRING | WORD;
+
+key:
+  HEAD WORD			{ DO(build_key(p, $1, $2, @1, @2)); }
+| IFNAME			{ DO(build_key(p, $1, (struct slice){ 0 }, @1, @1)); }
+;
+
+match:
+  key compare operand		{ DO(build_match_end(p)); }
+| key '!' flags			{ DO(build_match_none_of(p, &$3) || build_match_end(p)); }
+| key '&' mask relation flags	{ DO(build_match_masked(p, &$3, &$5) || build_match_end(p)); }
+;
+
+compare: %empty { p->op = 0; } | relation;
+relation: EQ { p->op = '='; } | NE { p->op = '!'; };
+
+operand:
+  flags				{ DO(build_match_plain(p, &$1)); }
+| flags '/' flags		{ DO(build_match_slash(p, &$1, &$3, @2)); }
+| word '-' WORD			{ DO(build_range(p, $1.first, $3, @1, @3)); }
+| '{' list '}'
+| '{' list ',' '}'
+| SETREF			{ DO(build_match_set(p, $1, @1)); }
+;
+
+flags: any | '(' any ')' { $$ = $2; };
+mask: word | '(' any ')' { $$ = $2; };
+
+any:
+  word
+| any ',' WORD			{ $$ = $1; DO(build_join(p, &$$, $3, @2, @3)); }
+| any '|' WORD			{ $$ = $1; DO(build_join(p, &$$, $3, @2, @3)); }
+;
+
+/* services */
+service_body: %empty | service_body SEP | service_body service_statement;
+
+service_statement:
+  LISTEN WORD '/' WORD		{ DO(build_listen(p, $2, $4, @2, @4)); }
+| FORWARD WORD			{ DO(build_forward(p, $2, @2)); }
+| backend
+;
+
+backend: BACKEND server;
+
+server: WORD { DO(build_backend(p, $1, @1)); } weight;
+
+weight: %empty | WEIGHT WORD { DO(build_weight(p, $2, @2)); };
+
+%%
+
+static void weir_error(struct loc *at, struct parse *p, const char *text)
+{
+	refuse(p, *at, "%s", text);	/* only the parser's own: its stack is bounded */
+}
+
+enum { SLASH = 5 };
+
+/* How near to what was meant a symbol is: the nearest ones are listed. -1: never. */
+static int distance(yysymbol_kind_t k)
+{
+	const char *name = yysymbol_name(k);
+
+	if (k == YYSYMBOL_WORD)
+		return 0;
+	if (k >= YYSYMBOL_INTERFACE && k <= YYSYMBOL_IFNAME)
+		return 1;
+	if (k == YYSYMBOL_EQ || k == YYSYMBOL_NE || (name[0] == '\'' && strchr("{},=)", name[1])))
+		return 2;
+	return k == YYSYMBOL_SEP ? 3 : k == YYSYMBOL_YYEOF ? 4 : name[0] == '\'' && name[1] == '/' ? SLASH : -1;
+}
+
+static const char *shown(const struct parse *p, yysymbol_kind_t k)
+{
+	switch (k) {
+	case YYSYMBOL_WORD: return p->expects ? p->expects : "a value";
+	case YYSYMBOL_HEAD:
+	case YYSYMBOL_IFNAME: return "a match";
+	case YYSYMBOL_YYEOF: return "the end of the text";
+	default: return distance(k) == SLASH ? "/tcp or /udp" : yysymbol_name(k);	/* only listen asks for the sign */
+	}
+}
+
+/* The kinds of one distance behind what is in `list` already; they come in the order of the %token lines. */
+static int list_words(const struct parse *p, const char **list, int n, const yysymbol_kind_t *kinds, int n_kinds, int at)
+{
+	for (int i = 0; i < n_kinds; i++)
+		if (distance(kinds[i]) == at && (!n || strcmp(list[n - 1], shown(p, kinds[i]))))
+			list[n++] = shown(p, kinds[i]);
+	return n;
+}
+
+/* ", expected a, b or c"; a sign such as '{' loses its quotes. */
+static void tell_expected(FILE *f, const struct parse *p, const yysymbol_kind_t *kinds, int n_kinds)
+{
+	const char *list[YYNTOKENS + 1];
+	int n = 0;
+
+	for (int at = 0; at <= SLASH && !n; at++)
+		n = list_words(p, list, n, kinds, n_kinds, at);
+	if (n <= 2 && n && distance(kinds[0]) != 0)
+		n = list_words(p, list, n, kinds, n_kinds, 3);
+	for (int i = 0; i < n; i++) {
+		bool sign = list[i][0] == '\'';
+
+		fprintf(f, "%s%.*s", i == 0 ? ", expected " : i == n - 1 ? " or " : ", ", sign ? 1 : 64, list[i] + sign);
+	}
+}
+
+static void tell_unexpected(FILE *f, const struct parse *p, yysymbol_kind_t k)
+{
+	if (k == YYSYMBOL_YYEOF)
+		fputs("unexpected end of the text", f);
+	else if (k == YYSYMBOL_SEP && p->last.s[0] == '\n')
+		fputs("unexpected end of line", f);
+	else
+		fprintf(f, "unexpected \"%s\"", SHOW(p->last));
+}
+
+static int yyreport_syntax_error(const yypcontext_t *context, struct parse *p)
+{
+	yysymbol_kind_t kinds[YYNTOKENS], k = yypcontext_token(context);
+	struct loc at = *yypcontext_location(context);
+	int n = yypcontext_expected_tokens(context, kinds, YYNTOKENS);
+	size_t size;
+	char *text;
+	FILE *f;
+
+	if (k == YYSYMBOL_UNSUPPORTED)
+		return refuse_foreign(p, at);
+	if (k == YYSYMBOL_TYPE && p->chain)
+		return refuse(p, at, "type and hook are not supported: a chain is bound by its name");
+	if (k == YYSYMBOL_YYEOF && p->open)
+		return refuse(p, at, "the text ends before the { of line %d is closed", p->open_lines[p->open - 1]);
+	f = must(open_memstream(&text, &size));
+	tell_unexpected(f, p, k);
+	tell_expected(f, p, kinds, n);
+	fclose(f);
+	refuse(p, at, "%s", text);
+	free(text);
+	return 0;
+}
+

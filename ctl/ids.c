@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* ids: match new against old by content, hand out what is free, write and read them with the text of a generation. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../maps/rule.h"
+#include "../maps/service.h"
+#include "ids.h"
+#include "ring.h"
+
+/* ---- rules: the nth rule of a chain with the same text is the same rule */
+
+struct rule_ref {
+	char *text;
+	int chain, place;
+	struct rule *rule;
+};
+
+static int rule_ref_order(const void *a, const void *b)
+{
+	const struct rule_ref *x = a, *y = b;
+	int d = x->chain != y->chain ? x->chain - y->chain : strcmp(x->text, y->text);
+
+	return d ? d : x->place - y->place;
+}
+
+static int same_rule(const struct rule_ref *a, const struct rule_ref *b)
+{
+	return a->chain != b->chain ? a->chain - b->chain : strcmp(a->text, b->text);
+}
+
+static struct rule_ref *rule_refs(const struct config *c, int *n)
+{
+	struct rule_ref *v;
+
+	*n = 0;
+	v = must(calloc(c->chains[0].n_rules + c->chains[1].n_rules + 1, sizeof(*v)));
+	for (int k = 0; k < CHAIN_COUNT; k++)
+		for (int i = 0; i < c->chains[k].n_rules; i++)
+			v[(*n)++] = (struct rule_ref){ rule_text(&c->chains[k].rules[i]), k, i, &c->chains[k].rules[i] };
+	qsort(v, *n, sizeof(*v), rule_ref_order);
+	return v;
+}
+
+static void rule_refs_free(struct rule_ref *v, int n)
+{
+	for (int i = 0; i < n; i++)
+		free(v[i].text);
+	free(v);
+}
+
+static int assign_rules(struct ids *ids, const struct config *old, struct config *c)
+{
+	int n_old, n_new, next = RULE_FIRST;
+	struct rule_ref *was = rule_refs(old, &n_old), *is = rule_refs(c, &n_new);
+	bool *used = must(calloc(MAX_RULES, 1));
+	int err = 0;
+
+	for (int i = 0; i < n_old; i++)
+		used[was[i].rule->id % MAX_RULES] = true;
+	for (int i = 0; i < n_new; i++)
+		is[i].rule->id = 0;
+	for (int i = 0, o = 0; i < n_new && o < n_old;) {
+		int d = same_rule(&was[o], &is[i]);
+
+		if (!d)
+			is[i++].rule->id = was[o++].rule->id;
+		else if (d < 0)
+			o++;
+		else
+			i++;
+	}
+	ids->new_rules = must(malloc((n_new + 1) * sizeof(*ids->new_rules)));
+	for (int k = 0; k < CHAIN_COUNT && !err; k++) {
+		for (int i = 0; i < c->chains[k].n_rules && !err; i++) {
+			struct rule *r = &c->chains[k].rules[i];
+
+			if (r->id)
+				continue;
+			while (next < MAX_RULES && used[next])
+				next++;
+			if (next == MAX_RULES)
+				err = fail(EXIT_FAILED, "more than %d rules in the old and the new generation together", MAX_RULES - RULE_FIRST);
+			r->id = next++;
+			ids->new_rules[ids->n_new_rules++] = r->id;
+		}
+	}
+	free(used);
+	rule_refs_free(was, n_old);
+	rule_refs_free(is, n_new);
+	return err;
+}
+
+/* ---- backends: same service, address and forwarding */
+
+static uint32_t slot_in(const struct config *old, const struct service *s, const struct backend *b)
+{
+	const struct service *was = config_service(old, s->name);
+
+	if (!was || was->forward != s->forward)
+		return 0;
+	for (int i = 0; i < was->n_backends; i++)
+		if (address_equal(&was->backends[i].addr, &b->addr))
+			return was->backends[i].slot;
+	return 0;
+}
+
+/* Slots are handed out in a circle that begins behind the highest in use, so that a slot rests as long as possible. */
+static int assign_backends(struct ids *ids, const struct config *old, struct config *c)
+{
+	bool *used = must(calloc(MAX_BACKENDS, 1));
+	uint32_t next = 0, n = 0;
+	int err = 0, left = MAX_BACKENDS - 1;
+
+	for (int i = 0; i < old->n_services; i++) {
+		for (int b = 0; b < old->services[i].n_backends; b++) {
+			uint32_t slot = old->services[i].backends[b].slot;
+
+			used[slot % MAX_BACKENDS] = true;
+			next = slot > next ? slot : next;
+			left--;
+		}
+	}
+	for (int i = 0; i < c->n_services; i++)
+		n += c->services[i].n_backends;
+	ids->new_backends = must(malloc((n + 1) * sizeof(*ids->new_backends)));
+	for (int i = 0; i < c->n_services && !err; i++) {
+		struct service *s = &c->services[i];
+
+		for (int b = 0; b < s->n_backends && !err; b++) {
+			s->backends[b].slot = slot_in(old, s, &s->backends[b]);
+			if (s->backends[b].slot)
+				continue;
+			if (!left--) {
+				err = fail(EXIT_FAILED, "more than %d backends in the old and the new generation together", MAX_BACKENDS - 1);
+				break;
+			}
+			do
+				next = next + 1 < MAX_BACKENDS ? next + 1 : 1;
+			while (used[next]);
+			used[next] = true;
+			s->backends[b].slot = next;
+			ids->new_backends[ids->n_new_backends++] = next;
+		}
+	}
+	free(used);
+	return err;
+}
+
+/* ---- rings: never the chunks of a ring in force */
+
+static uint32_t chunks_of(const struct service *s)
+{
+	return (ring_size(s->n_backends) + RING_CHUNK - 1) / RING_CHUNK;
+}
+
+static int assign_rings(struct ids *ids, const struct config *old, const struct config *c)
+{
+	bool *used = must(calloc(RING_CHUNKS, 1));
+	int err = 0;
+
+	for (int i = 0; i < old->n_services; i++)
+		for (uint32_t k = 0; k < chunks_of(&old->services[i]); k++)
+			used[(old->services[i].ring + k) % RING_CHUNKS] = true;
+	ids->ring = must(calloc(c->n_services + 1, sizeof(*ids->ring)));
+	for (int i = 0; i < c->n_services && !err; i++) {
+		uint32_t need = chunks_of(&c->services[i]), run = 0, at = 0;
+
+		for (; at < RING_CHUNKS && run < need; at++)
+			run = used[at] ? 0 : run + 1;
+		if (run < need) {
+			err = fail(EXIT_FAILED, "no room for the rings of %d services next to those in force", c->n_services);
+			break;
+		}
+		ids->ring[i] = c->services[i].ring = at - need;
+		memset(used + at - need, 1, need);
+	}
+	free(used);
+	return err;
+}
+
+int ids_assign(struct ids *ids, const struct config *old, struct config *c)
+{
+	int err = 0;
+
+	memset(ids, 0, sizeof(*ids));
+	if (c->n_services > MAX_SERVICES)
+		err = fail(EXIT_FAILED, "%d services, the limit is %d", c->n_services, MAX_SERVICES);
+	if (!err)
+		err = assign_rules(ids, old, c);
+	if (!err)
+		err = assign_backends(ids, old, c);
+	return err ? err : assign_rings(ids, old, c);
+}
+
+void ids_free(struct ids *ids)
+{
+	free(ids->ring);
+	free(ids->new_rules);
+	free(ids->new_backends);
+	memset(ids, 0, sizeof(*ids));
+}
+
+/* ---- text */
+
+void ids_print(FILE *f, const struct config *c)
+{
+	for (int k = 0; k < CHAIN_COUNT; k++) {
+		fprintf(f, "#ids rule %s", chain_name[k]);
+		for (int i = 0; i < c->chains[k].n_rules; i++)
+			fprintf(f, " %u", c->chains[k].rules[i].id);
+		fputc('\n', f);
+	}
+	for (int i = 0; i < c->n_services; i++) {
+		fprintf(f, "#ids backend %s", c->services[i].name);
+		for (int b = 0; b < c->services[i].n_backends; b++)
+			fprintf(f, " %u", c->services[i].backends[b].slot);
+		fprintf(f, "\n#ids ring %s %u\n", c->services[i].name, c->services[i].ring);
+	}
+}
+
+static void read_line(struct config *c, char *line)
+{
+	char *save, *kind = strtok_r(line + 4, " \n", &save), *name = strtok_r(NULL, " \n", &save), *word;
+	struct service *s = name ? config_service(c, name) : NULL;
+
+	for (int i = 0; name && (word = strtok_r(NULL, " \n", &save)); i++) {
+		uint32_t id = strtoul(word, NULL, 10);
+
+		if (!strcmp(kind, "rule")) {
+			struct chain *k = &c->chains[!strcmp(name, chain_name[CHAIN_EGRESS])];
+
+			if (i < k->n_rules)
+				k->rules[i].id = id;
+		} else if (s && !strcmp(kind, "backend") && i < s->n_backends) {
+			s->backends[i].slot = id;
+		} else if (s && !strcmp(kind, "ring")) {
+			s->ring = id;
+		}
+	}
+}
+
+int ids_read(struct config *c, const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char *line = NULL;
+	size_t size = 0;
+
+	if (!f)
+		return fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
+	while (getline(&line, &size, f) > 0)
+		if (!strncmp(line, "#ids ", 5))
+			read_line(c, line);
+	free(line);
+	fclose(f);
+	return 0;
+}

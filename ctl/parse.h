@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* parse: what the lexer, the grammar's actions and parse.c share. The grammar says what may follow what; the functions here
+ * build the model piece by piece and refuse what the grammar cannot see. */
+#pragma once
+#include "value.h"
+
+struct loc {			/* of a token's first character */
+	int line, column;
+};
+
+struct group {			/* one literal, or flags joined by , or | */
+	struct slice first;
+	struct loc at;
+	int n;			/* words in it */
+	struct loc joint;	/* of the first joining sign */
+	unsigned int bits;	/* all flags or-ed; valid from the second word on */
+};
+
+struct parse {
+	struct config *config;
+	const char *file, *text;	/* as errors call it; the text itself */
+	void *scanner;
+	char *buffer;			/* the copy of text the lexer works in */
+	int start;			/* a START_ token to return first, or 0 */
+	int line, column;		/* the lexer's place */
+	struct slice last;		/* the last token, for messages */
+	/* Words are keywords only where a statement may begin: `raw` counts the words to come that are taken as they are. */
+	int raw;
+	bool values;			/* inside { } of values: all words raw, newlines are blanks */
+	bool only_values;		/* the whole text is values */
+	int open_lines[4], open;	/* of the braces that are open */
+	const char *expects;		/* what the next raw word is, for messages */
+	int code;			/* the exit code once something was wrong */
+	/* being built */
+	struct match match;
+	struct rule rule;
+	struct chain *chain;
+	struct set *set;
+	struct service *service;
+	bool has_policy, has_type, has_forward;
+	char op;			/* of the match: 0 none, '=' or '!' */
+	enum config_type type;		/* of the values at hand */
+	struct spans *values_to;
+	struct loc interval_at;		/* the first range or prefix among them; line 0: none */
+};
+
+/* Refuse at a place; returns non-zero, as all of these do when something is wrong. */
+int refuse(struct parse *p, struct loc at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+int refuse_foreign(struct parse *p, struct loc at);	/* the last token is a word of nft's we lack */
+
+int build_interface(struct parse *p, struct slice name, struct loc at);
+
+int build_set(struct parse *p, struct slice name, struct loc at);
+int build_set_type(struct parse *p, struct slice type, struct loc at);
+int build_set_flag(struct parse *p, struct slice flag, struct loc at);
+int build_set_comment(struct parse *p, struct slice text, struct loc at);
+int build_elements(struct parse *p, struct loc at);	/* values follow */
+int build_set_end(struct parse *p, struct loc at);
+
+int build_chain(struct parse *p, struct slice name, struct loc at);
+int build_policy(struct parse *p, struct slice policy, struct loc at);
+int build_key(struct parse *p, struct slice head, struct slice field, struct loc at, struct loc field_at);
+int build_value(struct parse *p, const struct group *g);
+int build_range(struct parse *p, struct slice lo, struct slice hi, struct loc at, struct loc hi_at);
+int build_prefix(struct parse *p, struct slice addr, struct slice len, struct loc at, struct loc len_at);
+int build_join(struct parse *p, struct group *g, struct slice word, struct loc joint, struct loc at);
+int build_flags(struct parse *p, const struct group *g, unsigned int *bits);
+int build_match_plain(struct parse *p, const struct group *g);
+int build_match_slash(struct parse *p, const struct group *a, const struct group *b, struct loc slash);
+int build_match_none_of(struct parse *p, const struct group *g);
+int build_match_masked(struct parse *p, const struct group *mask, const struct group *value);
+int build_match_set(struct parse *p, struct slice name, struct loc at);
+int build_match_end(struct parse *p);
+int build_comment(struct parse *p, struct slice text, struct loc at);
+int build_rule_end(struct parse *p, struct loc at);	/* leaves it in p->rule when there is no chain */
+
+int build_service(struct parse *p, struct slice name, struct loc at);
+int build_listen(struct parse *p, struct slice endpoint, struct slice proto, struct loc at, struct loc proto_at);
+int build_forward(struct parse *p, struct slice how, struct loc at);
+int build_backend(struct parse *p, struct slice addr, struct loc at);
+int build_weight(struct parse *p, struct slice weight, struct loc at);
+int build_service_end(struct parse *p, struct loc at);
+int build_number(struct parse *p, struct slice number, struct loc at);	/* of a counter: checked, then ignored */
+
+/* foreign.c: the words nft has and weir has not. NULL, or what to do instead ("" if nothing), and *pair when its name is
+ * two words, as in "ct state". */
+const char *foreign_word(struct slice word, bool *pair);
+const char *foreign_field(struct slice head, struct slice field);
+
+void lexer_open(struct parse *p, int size);	/* p->buffer of size bytes, the last two NUL */
+void lexer_close(struct parse *p);
+int weir_parse(struct parse *p);

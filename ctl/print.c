@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* print: the model as canonical text. An interval is written as a prefix where it is exactly one, as a value, or as a range;
+ * short runs of values that have names are written by name. */
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include "value.h"
+
+enum { NAMED_MOST = 8, LINE_ELEMENTS = 4 };
+
+/* How many items a span is written as: a run of names, single values, or one. */
+static u128 items_of(enum config_type type, const struct span *s, bool singles)
+{
+	u128 n = s->hi - s->lo + 1;
+
+	if (singles || type == TYPE_TCP_FLAG)
+		return n;
+	for (u128 v = s->lo; n && n <= NAMED_MOST && v <= s->hi; v++)
+		if (!value_name(type, v))
+			return 1;
+	return n && n <= NAMED_MOST && value_name(type, s->lo) ? n : 1;
+}
+
+static int prefix_length(enum config_type type, const struct span *s)
+{
+	u128 host = s->lo ^ s->hi;
+	int bits = config_type_bits[type];
+
+	if (!value_is_address(type) || (host & (host + 1)) || (s->lo & host))
+		return -1;
+	for (; host; host >>= 1)
+		bits--;
+	return bits;
+}
+
+/* Flags as nft writes them: 0x0, syn, and several joined by `join`. */
+static void flags_print(FILE *f, unsigned int v, const char *join)
+{
+	const char *sep = "";
+
+	if (!v)
+		fputs("0x0", f);
+	for (unsigned int bit = 1; bit < 256; bit <<= 1) {
+		if (!(v & bit))
+			continue;
+		fprintf(f, "%s%s", sep, value_name(TYPE_TCP_FLAG, bit));
+		sep = join;
+	}
+}
+
+static void number_or_name(FILE *f, enum config_type type, u128 v)
+{
+	if (type == TYPE_TCP_FLAG)
+		flags_print(f, v, " | ");
+	else
+		value_print(f, type, v);
+}
+
+/* Ends of a range as numbers: names hold dashes themselves. */
+static void range_print(FILE *f, enum config_type type, const struct span *s)
+{
+	if (value_is_address(type)) {
+		value_print(f, type, s->lo);
+		fputc('-', f);
+		value_print(f, type, s->hi);
+	} else {
+		const char *fmt = type == TYPE_ETHER_TYPE ? "0x%04x-0x%04x" : "%u-%u";
+
+		fprintf(f, fmt, (unsigned int)s->lo, (unsigned int)s->hi);
+	}
+}
+
+static void span_print(FILE *f, enum config_type type, const struct span *s, bool singles, const char *separator)
+{
+	int length;
+
+	if (s->lo == s->hi) {
+		number_or_name(f, type, s->lo);
+		return;
+	}
+	if (items_of(type, s, singles) > 1) {
+		for (u128 v = s->lo; ; v++) {
+			number_or_name(f, type, v);
+			if (v == s->hi)
+				return;
+			fputs(separator, f);
+		}
+	}
+	length = prefix_length(type, s);
+	if (length < 0) {
+		range_print(f, type, s);
+		return;
+	}
+	value_print(f, type, s->lo);
+	fprintf(f, "/%d", length);
+}
+
+static void spans_join(FILE *f, enum config_type type, const struct spans *s, bool singles, const char *separator)
+{
+	for (int i = 0; i < s->n; i++) {
+		if (i)
+			fputs(separator, f);
+		span_print(f, type, &s->v[i], singles, separator);
+	}
+}
+
+void spans_print(FILE *f, enum config_type type, const struct spans *s, bool braces)
+{
+	fputs(braces ? "{ " : "", f);
+	spans_join(f, type, s, false, ", ");
+	fputs(braces ? " }" : "", f);
+}
+
+void set_elements_print(FILE *f, const struct set *s, const char *separator)
+{
+	spans_join(f, s->type, &s->elements, !s->interval, separator);
+}
+
+void address_print(FILE *f, const struct address *a)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	fputs(inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->bytes, text, sizeof(text)), f);
+}
+
+void backend_print(FILE *f, const struct backend *b)
+{
+	address_print(f, &b->addr);
+	if (b->weight != 1)
+		fprintf(f, " weight %u", b->weight);
+}
+
+void listen_print(FILE *f, const struct listen *l)
+{
+	fputs(l->addr.family == 6 ? "[" : "", f);
+	address_print(f, &l->addr);
+	fprintf(f, "%s:%u/%s", l->addr.family == 6 ? "]" : "", l->port, l->proto == 6 ? "tcp" : "udp");
+}
+
+static void masked_print(FILE *f, const struct match *m)
+{
+	if (!m->value) {
+		fputs(m->negate ? "" : "! ", f);
+		flags_print(f, m->mask, ",");
+		return;
+	}
+	fputs(m->negate ? "!= " : "", f);
+	flags_print(f, m->value, ",");
+	fputs(" / ", f);
+	flags_print(f, m->mask, ",");
+}
+
+static void values_print(FILE *f, const struct match *m)
+{
+	enum config_type type = config_key_type[m->key];
+	bool one = m->spans.n == 1 && items_of(type, m->spans.v, false) == 1;
+
+	if (m->negate)
+		fputs("!= ", f);
+	else if (one && type == TYPE_TCP_FLAG)
+		fputs("== ", f);
+	if (m->set)
+		fprintf(f, "@%s", m->set);
+	else if (one && type == TYPE_TCP_FLAG)
+		flags_print(f, m->spans.v->lo, ",");
+	else
+		spans_print(f, type, &m->spans, !one);
+}
+
+void rule_print(FILE *f, const struct rule *r)
+{
+	const char *sep = "";
+
+	for (int i = 0; i < r->n_matches; i++, sep = " ") {
+		fprintf(f, "%s%s ", sep, config_key_text[r->matches[i].key]);
+		if (r->matches[i].masked)
+			masked_print(f, &r->matches[i]);
+		else
+			values_print(f, &r->matches[i]);
+	}
+	if (r->counter) {
+		fprintf(f, "%scounter", sep);
+		sep = " ";
+	}
+	if (r->verdict != RULE_CONTINUE)
+		fprintf(f, "%s%s", sep, r->verdict == RULE_ACCEPT ? "accept" : "drop");
+	if (r->comment)
+		fprintf(f, " comment \"%s\"", r->comment);
+}
+
+char *rule_text(const struct rule *r)
+{
+	size_t size;
+	char *text;
+	FILE *f = must(open_memstream(&text, &size));
+
+	rule_print(f, r);
+	fclose(f);
+	return text;
+}
+
+static void set_print(FILE *f, const struct set *s)
+{
+	u128 n = 0;
+	bool wrap;
+
+	fprintf(f, "set %s {\n    type %s\n", s->name, config_type_text[s->type]);
+	if (s->interval)
+		fputs("    flags interval\n", f);
+	if (s->comment)
+		fprintf(f, "    comment \"%s\"\n", s->comment);
+	for (int i = 0; i < s->elements.n && n <= LINE_ELEMENTS; i++)
+		n += items_of(s->type, &s->elements.v[i], !s->interval);
+	wrap = n > LINE_ELEMENTS;
+	if (n) {
+		fputs(wrap ? "    elements = {\n        " : "    elements = { ", f);
+		set_elements_print(f, s, wrap ? ",\n        " : ", ");
+		fputs(wrap ? "\n    }\n" : " }\n", f);
+	}
+	fputs("}\n", f);
+}
+
+static void chain_print(FILE *f, const struct chain *c, const char *name)
+{
+	fprintf(f, "chain %s {\n    policy %s\n", name, c->policy_drop ? "drop" : "accept");
+	for (int i = 0; i < c->n_rules; i++) {
+		fputs("    ", f);
+		rule_print(f, &c->rules[i]);
+		fputc('\n', f);
+	}
+	fputs("}\n", f);
+}
+
+static void service_print(FILE *f, const struct service *s)
+{
+	fprintf(f, "service %s {\n", s->name);
+	for (int i = 0; i < s->n_listens; i++) {
+		fputs("    listen ", f);
+		listen_print(f, &s->listens[i]);
+		fputc('\n', f);
+	}
+	fprintf(f, "    forward %s\n", forward_name[s->forward]);
+	for (int i = 0; i < s->n_backends; i++) {
+		fputs("    backend ", f);
+		backend_print(f, &s->backends[i]);
+		fputc('\n', f);
+	}
+	fputs("}\n", f);
+}
+
+void config_print(FILE *f, const struct config *c)
+{
+	for (int i = 0; i < c->n_interfaces; i++)
+		fprintf(f, "interface %s\n", c->interfaces[i].name);
+	for (int i = 0; i < c->n_sets; i++)
+		set_print(f, &c->sets[i]);
+	for (int i = 0; i < CHAIN_COUNT; i++)
+		if (c->chains[i].present)
+			chain_print(f, &c->chains[i], chain_name[i]);
+	for (int i = 0; i < c->n_services; i++)
+		service_print(f, &c->services[i]);
+}

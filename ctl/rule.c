@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* rule: list, add and delete rules of the generation in force. */
+#include <stdlib.h>
+#include <string.h>
+#include "../lib/out.h"
+#include "../maps/rule.h"
+#include "counts.h"
+#include "generation.h"
+#include "verb.h"
+
+static unsigned long before;
+
+static void emit(const struct counts *counts, const char *chain, uint32_t id, const char *text)
+{
+	struct rule_count n = {};
+
+	counts_read(counts, id, &n);
+	out_row();
+	out_text("chain", chain);
+	out_number("id", id);
+	out_number("packets", n.packets);
+	out_number("bytes", n.bytes);
+	out_text("text", text);
+}
+
+static void emit_chain(const struct config *c, int k, const struct counts *counts)
+{
+	for (int i = 0; i < c->chains[k].n_rules; i++) {
+		char *text = rule_text(&c->chains[k].rules[i]);
+
+		emit(counts, chain_name[k], c->chains[k].rules[i].id, text);
+		free(text);
+	}
+	emit(counts, chain_name[k], k ? RULE_POLICY_EGRESS : RULE_POLICY_INGRESS, c->chains[k].policy_drop ? "policy drop" : "policy accept");
+}
+
+static int rule_list(int argc, char **argv)
+{
+	struct counts counts;
+	struct config c;
+	int only = -1, err;
+
+	if (argc > 1)
+		return fail(EXIT_USAGE, "rule list takes at most one chain");
+	if (argc && (only = words_chain(argv[0])) < 0)
+		return EXIT_USAGE;
+	err = generation_read(&c, NULL);
+	if (!err)
+		err = counts_open(&counts, "rule_counts", sizeof(struct rule_count));
+	if (err) {
+		config_free(&c);
+		return err;
+	}
+	out_list("rules");
+	for (int k = 0; k < CHAIN_COUNT; k++)
+		if (only < 0 || only == k)
+			emit_chain(&c, k, &counts);
+	out_list_end();
+	counts_close(&counts);
+	config_free(&c);
+	return 0;
+}
+
+/* Place of the rule with an id in its chain, or -1. */
+static int place_of(const struct config *c, int chain, unsigned long id)
+{
+	for (int i = 0; i < c->chains[chain].n_rules; i++)
+		if (c->chains[chain].rules[i].id == id)
+			return i;
+	return -1;
+}
+
+static int rule_add(int argc, char **argv)
+{
+	struct config c;
+	int chain, at = -1, err;
+	char *text;
+
+	if (argc < 2)
+		return fail(EXIT_USAGE, "rule add takes a chain and a rule: rule add ingress ip saddr 192.0.2.0/24 drop");
+	chain = words_chain(argv[0]);
+	if (chain < 0)
+		return EXIT_USAGE;
+	err = generation_edit(&c);
+	if (!err && before && (at = place_of(&c, chain, before)) < 0)
+		err = fail(EXIT_NOTHING, "chain %s has no rule with id %lu (rule list shows them)", argv[0], before);
+	text = words_join(argc - 1, argv + 1);
+	if (!err)
+		err = config_add_rule(&c, chain, at, text);
+	if (!err)
+		err = generation_apply(&c);
+	free(text);
+	config_free(&c);
+	return err;
+}
+
+static int delete_rule(struct config *c, unsigned long id)
+{
+	for (int k = 0; k < CHAIN_COUNT; k++) {
+		struct chain *chain = &c->chains[k];
+		int i = place_of(c, k, id);
+
+		if (i < 0)
+			continue;
+		rule_free(&chain->rules[i]);
+		memmove(&chain->rules[i], &chain->rules[i + 1], (chain->n_rules - i - 1) * sizeof(*chain->rules));
+		chain->n_rules--;
+		return 0;
+	}
+	return fail(EXIT_NOTHING, "no rule has id %lu (rule list shows them)", id);
+}
+
+static int rule_del(int argc, char **argv)
+{
+	unsigned long id;
+	struct config c;
+	char *end;
+	int err;
+
+	if (argc != 1)
+		return fail(EXIT_USAGE, "rule del takes one id (rule list shows them)");
+	id = strtoul(argv[0], &end, 10);
+	if (argv[0][0] < '0' || argv[0][0] > '9' || *end)
+		return fail(EXIT_USAGE, "%s: not a rule id (rule list shows them)", argv[0]);
+	if (id < RULE_FIRST)
+		return fail(EXIT_USAGE, "%lu is a policy, not a rule: rule policy CHAIN accept|drop sets it", id);
+	err = generation_edit(&c);
+	if (!err)
+		err = delete_rule(&c, id);
+	if (!err)
+		err = generation_apply(&c);
+	config_free(&c);
+	return err;
+}
+
+static int rule_policy(int argc, char **argv)
+{
+	struct config c;
+	int chain, err;
+
+	if (argc != 2 || (strcmp(argv[1], "accept") && strcmp(argv[1], "drop")))
+		return fail(EXIT_USAGE, "rule policy takes a chain and accept or drop");
+	chain = words_chain(argv[0]);
+	if (chain < 0)
+		return EXIT_USAGE;
+	err = generation_edit(&c);
+	if (!err) {
+		c.chains[chain].present = true;
+		c.chains[chain].policy_drop = !strcmp(argv[1], "drop");
+		err = generation_apply(&c);
+	}
+	config_free(&c);
+	return err;
+}
+
+static const struct opt add_opts[] = {
+	{ "before", 0, OPT_NUMBER, &before, "ID", "put it before the rule with this id (default: at the end)" },
+	{}
+};
+
+static const struct verb verbs[] = {
+	{ "list", "[CHAIN]", "rules with their counters; the last line of a chain is its policy", rule_list, NULL },
+	{ "add", "CHAIN RULE", "add a rule", rule_add, add_opts },
+	{ "del", "ID", "delete a rule", rule_del, NULL },
+	{ "policy", "CHAIN accept|drop", "what happens to packets no rule decides on", rule_policy, NULL },
+	{}
+};
+
+const struct object rule_object = { "rule", "a match and its actions, in the chain ingress or egress", verbs };

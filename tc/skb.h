@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* skb: what differs between a frame and an skb. One skb may stand for many packets of the wire (GSO, GRO): they are counted as the wire would,
+ * from gso_segs; skb->wire_len is right at egress only. The outermost VLAN tag may have been taken out of the bytes. */
+#pragma once
+#include "../xdp/parse.h"
+#include "../xdp/program.h"
+
+#define HEADERS_WANTED 192	/* linear bytes asked for when an skb has fewer */
+
+static __always_inline void skb_linear(struct __sk_buff *skb)
+{
+	__u32 linear = skb->data_end - skb->data, want = skb->len < HEADERS_WANTED ? skb->len : HEADERS_WANTED;
+
+	if (linear < want)
+		bpf_skb_pull_data(skb, want);
+}
+
+/* A tag that the kernel keeps beside the bytes stands before those in them. */
+static __always_inline void skb_vlan(struct __sk_buff *skb, struct pkt *p)
+{
+	if (!skb->vlan_present)
+		return;
+	p->vlans++;
+	p->vlan_id = skb->vlan_tci & 0xfff;
+	p->ether_type = skb->vlan_proto;
+	p->len += 4;
+}
+
+/* Every segment but the first repeats the headers. */
+static __always_inline void skb_segments(struct __sk_buff *skb, struct pkt *p)
+{
+	__u32 more = skb->gso_segs > 1 ? skb->gso_segs - 1 : 0;
+
+	if (!more)
+		return;
+	p->packets = more + 1;
+	if (p->payload < p->l3 || !p->l3)
+		return;
+	p->len += more * p->payload;
+	p->ip_bytes += more * (p->payload - p->l3);
+}
+
+static __always_inline int skb_parse(struct __sk_buff *skb, struct pkt *p, struct quote *q)
+{
+	int why;
+
+	skb_linear(skb);
+	p->frame_len = p->len = skb->len;
+	p->packets = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	why = parse(p, q, (void *)(long)skb->data, (void *)(long)skb->data_end);
+	skb_vlan(skb, p);
+	skb_segments(skb, p);
+	return why;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* forward: send a packet to its backend from XDP: new MAC addresses, or an outer header, then TX or REDIRECT as the route says. VLAN tags stay.
+ * Where the next hop's MAC is not known yet the frame goes up to tc with a mark in its metadata: only there can the kernel ask for it. */
+#pragma once
+#include "encap.h"
+#include "nexthop.h"
+#include "account.h"
+#include "../maps/handover.h"
+
+NEXT_HOP_ASK_KERNEL(struct xdp_md)
+
+static __always_inline enum verdict handover(struct xdp_md *ctx, struct pkt *p)
+{
+	struct handover *h;
+
+	if (!has(FEATURE_TC_ABOVE) || bpf_xdp_adjust_meta(ctx, -(int)sizeof(*h)))
+		return drop(p, DROP_NO_NEIGHBOUR);
+	h = (void *)(long)ctx->data_meta;
+	if ((void *)(h + 1) > (void *)(long)ctx->data)
+		return drop(p, DROP_NO_NEIGHBOUR);
+	h->magic = HANDOVER_MAGIC;
+	h->backend = p->backend;
+	return PASS;
+}
+
+struct link_wire { __u8 mac[12]; __be16 type; };
+
+/* Room for the outer header, with the Ethernet header and its tags moved in front of it. */
+static __always_inline void *make_room(struct xdp_md *ctx, const struct pkt *p, const struct next_hop *n, __u32 size, __be16 type)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 tags[MAX_VLANS] = {};
+	struct link_wire *eth;
+
+#pragma unroll
+	for (int i = 0; i < MAX_VLANS; i++) {
+		if (i >= p->vlans)
+			break;
+		if (data + 16 + 4 * i > end)
+			return 0;
+		tags[i] = *(__u32 *)(data + 12 + 4 * i);
+	}
+	if (bpf_xdp_adjust_head(ctx, -(int)size))
+		return 0;
+	eth = data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	if ((void *)(eth + 1) > end)
+		return 0;
+	__builtin_memcpy(eth->mac, n->mac, 12);
+#pragma unroll
+	for (int i = 0; i < MAX_VLANS; i++) {
+		if (i >= p->vlans)
+			break;
+		if (data + 18 + 4 * i > end)
+			return 0;
+		*(__u32 *)(data + 12 + 4 * i) = tags[i];
+	}
+	data += 12 + 4 * (p->vlans & 3);
+	barrier_var(data);
+	if (data + 2 > end)
+		return 0;
+	*(__be16 *)data = type;
+	return data + 2;
+}
+
+static __always_inline int encapsulate(struct xdp_md *ctx, struct pkt *p, const struct backend_entry *b, const struct next_hop *n)
+{
+	__u8 proto = outer_proto(p->family);
+	void *outer;
+
+	if (b->family == 4) {
+		outer = make_room(ctx, p, n, sizeof(struct ipv4_wire), bpf_htons(ETH_P_IP));
+		if (!outer || outer + sizeof(struct ipv4_wire) > (void *)(long)ctx->data_end)
+			return -1;
+		outer_ipv4(outer, *(__be32 *)n->source, *(__be32 *)b->addr, p->total, p->tos, proto);
+	} else {
+		outer = make_room(ctx, p, n, sizeof(struct ipv6_wire), bpf_htons(ETH_P_IPV6));
+		if (!outer || outer + sizeof(struct ipv6_wire) > (void *)(long)ctx->data_end)
+			return -1;
+		outer_ipv6(outer, n->source, b->addr, p->total, p->tos, proto);
+	}
+	return 0;
+}
+
+/* TX, REDIRECT, PASS (the backend is this host, or tc goes on) or DROP. *ifindex: where REDIRECT goes. */
+static __always_inline enum verdict stage_forward(struct xdp_md *ctx, struct pkt *p, __u32 *ifindex)
+{
+	struct backend_entry *b = bpf_map_lookup_elem(&backends, &p->backend);
+	struct next_hop *n = bpf_map_lookup_elem(&next_hops, &p->backend);
+	void *data = (void *)(long)ctx->data;
+
+	if (!b || !n)
+		return drop(p, DROP_INTERNAL);
+	if (!next_hop_fresh(n, b)) {
+		int why = next_hop_ask(ctx, n, b, ctx->ingress_ifindex);
+
+		if (why)
+			return drop(p, why);
+		if (n->status == NEXT_HOP_LOCAL)
+			return PASS;
+		if (n->status == NEXT_HOP_ASK)
+			return handover(ctx, p);
+	}
+	if (b->forward == BACKEND_L2) {
+		if (data + 12 > (void *)(long)ctx->data_end)
+			return drop(p, DROP_INTERNAL);
+		__builtin_memcpy(data, n->mac, 12);
+	} else {
+		if (n->mtu && p->total + outer_size(b->family) > n->mtu)
+			return drop(p, DROP_TOO_BIG);
+		if (encapsulate(ctx, p, b, n))
+			return drop(p, DROP_ENCAP);
+	}
+	*ifindex = n->ifindex;
+	return n->ifindex == ctx->ingress_ifindex ? TX : REDIRECT;
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A packet's way through XDP. Each stage is a header of this folder; it answers NEXT for the next stage, or what happens to the packet. Whatever
+ * happens is booked once, by account(). tc/main.bpf.c is the same list for skbs. */
+#include "program.h"
+#include "../maps/interface.h"
+#include "parse.h"
+#include "account.h"
+#include "decide.h"
+#include "decap.h"
+#include "forward.h"
+
+static __always_inline enum verdict stage_parse(struct xdp_md *ctx, struct pkt *p, struct quote *q)
+{
+	int why;
+
+	p->frame_len = p->len = bpf_xdp_get_buff_len(ctx);
+	p->packets = 1;
+	why = parse(p, q, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	return why ? drop(p, why) : NEXT;
+}
+
+/* Off with the outer header, then parse what was inside. */
+static __always_inline enum verdict stage_decap(struct xdp_md *ctx, struct pkt *p, struct quote *q)
+{
+	__u32 len = p->len, ip_bytes = p->ip_bytes;
+	enum verdict v;
+
+	if (!has(FEATURE_DECAP) || !decap_wanted(p))
+		return NEXT;
+	if (decap(ctx, p))
+		return drop(p, DROP_DECAP);
+	__builtin_memset(p, 0, sizeof(*p));
+	v = stage_parse(ctx, p, q);
+	p->len = len;
+	p->ip_bytes = ip_bytes;
+	return v;
+}
+
+SEC("xdp.frags")
+int weir_xdp(struct xdp_md *ctx)
+{
+	struct decision_context *d = decision_context();
+	__u64 active = active_now();
+	struct pkt p = {};
+	struct decided r = {};
+	__u32 ifindex = 0;
+	enum verdict v;
+
+	if (!d)
+		return XDP_ABORTED;
+	v = stage_parse(ctx, &p, &d->quote);
+	if (v == NEXT)
+		v = stage_decap(ctx, &p, &d->quote);
+	if (v == NEXT)
+		v = stage_decide(&p, &r, d, active, CHAIN_INGRESS, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	if (v == NEXT)
+		v = p.backend ? stage_forward(ctx, &p, &ifindex) : PASS;
+	if (v != DROP)
+		stage_count(&p, &r, d);
+	account(&p, program.slot, HOOK_XDP, v);
+	switch (v) {
+	case TX:
+		return XDP_TX;
+	case REDIRECT:
+		return bpf_redirect(ifindex, 0);
+	case DROP:
+		return XDP_DROP;
+	default:
+		return XDP_PASS;
+	}
+}
+
+char _license[] SEC("license") = "GPL";
