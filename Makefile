@@ -26,7 +26,7 @@ CTL := $(patsubst %.c,$(OUT)/%.o,$(filter-out ctl/main.c,$(wildcard ctl/*.c))) $
 LOADER := $(patsubst %.c,$(OUT)/%.o,$(filter-out loader/main.c loader/trace.c,$(wildcard loader/*.c)))
 UNIT := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit_*.c))
 HELPERS := $(OUT)/tests/config_check $(OUT)/tests/libweirtest.so
-BENCH := $(OUT)/bench/bench $(OUT)/bench/feed.bpf.o
+BENCH := $(OUT)/bench/bench $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c))
 FUZZ := $(patsubst tests/fuzz_%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz_*.c))
 
 .PHONY: all help deps check bench fuzz demo demo-down install clean sanitized tests

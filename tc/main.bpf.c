@@ -22,31 +22,46 @@ static __always_inline int act(enum verdict v, int action)
 	return v == REDIRECT ? action : TC_ACT_UNSPEC;
 }
 
-/* The backend XDP chose, 0 when this packet was not handed over. The mark is taken off: metadata goes along where the packet goes. */
-static __always_inline __u32 handed_over(struct __sk_buff *skb)
+/* What XDP said at offset `at` of the metadata. The mark is taken off: metadata goes along where the packet goes. */
+static __always_inline int handover_read(struct __sk_buff *skb, struct pkt *p, __u32 at)
 {
-	struct handover *h = (void *)(long)skb->data_meta;
+	void *meta = (void *)(long)skb->data_meta;
+	struct handover *h = meta + at;
 
-	if ((void *)(h + 1) > (void *)(long)skb->data || h->magic != HANDOVER_MAGIC)
+	if (meta + HANDOVER_META > (void *)(long)skb->data || h->magic != HANDOVER_MAGIC)
 		return 0;
 	h->magic = 0;
-	return h->backend;
+	p->backend = h->backend;
+	p->packets = 1;
+	p->len = p->frame_len = h->frame_len;
+	p->ip_bytes = p->total = h->total;
+	p->tos = h->tos;
+	p->family = h->family_vlans >> 4;
+	p->vlans = h->family_vlans & 15;
+	p->l3 = sizeof(struct ethhdr) + (p->vlans - !!skb->vlan_present) * sizeof(struct vlan_wire);
+	return 1;
+}
+
+/* 1: p is of a packet that XDP handed over. Generic XDP may have copied the skb, and the copy has lost the length of its MAC header (net/core/
+ * skbuff.c, skb_pp_cow_data()): tc then sees it from layer 3 on. Its MAC header is put in front again; the addresses are written when it is
+ * sent. */
+static __always_inline int handed_over(struct __sk_buff *skb, struct pkt *p)
+{
+	if (handover_read(skb, p, HANDOVER_AT))
+		return 1;
+	return handover_read(skb, p, HANDOVER_AT_L3) && !bpf_skb_change_head(skb, sizeof(struct ethhdr), 0);
 }
 
 /* Booked by XDP; only a drop here is news. */
-static __always_inline int take_over(struct __sk_buff *skb, struct decision_context *d)
+static __always_inline int take_over(struct __sk_buff *skb)
 {
 	struct pkt p = {};
 	int action = TC_ACT_UNSPEC;
-	__u32 backend = handed_over(skb);
 	enum verdict v;
 
-	if (!backend)
+	if (!handed_over(skb, &p))
 		return TC_ACT_UNSPEC;
-	v = stage_parse(skb, &p, &d->quote);
-	p.backend = backend;
-	if (v == NEXT)
-		v = stage_forward(skb, &p, &action);
+	v = stage_forward(skb, &p, &action);
 	if (v == DROP)
 		account(&p, program.slot, HOOK_TC_INGRESS, v);
 	return act(v, action);
@@ -76,10 +91,10 @@ int weir_tc_ingress(struct __sk_buff *skb)
 {
 	struct decision_context *d = decision_context();
 
+	if (has(FEATURE_XDP_BELOW))
+		return take_over(skb);
 	if (!d)
 		return TC_ACT_UNSPEC;
-	if (has(FEATURE_XDP_BELOW))
-		return take_over(skb, d);
 	return pipeline(skb, d, CHAIN_INGRESS, HOOK_TC_INGRESS);
 }
 

@@ -81,8 +81,8 @@ class Lab:
         sh("ip", "link", "add", dev_a, "mtu", str(mtu), "netns", self.ns(a), "type", "veth", "peer", "name", dev_b, "mtu", str(mtu), "netns",
            self.ns(b))
         for ns, dev in ((a, dev_a), (b, dev_b)):
-            # no addresses and no chatter but what the test sends
-            self.run_in(ns, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/%s/addr_gen_mode; echo 0 > /proc/sys/net/ipv6/conf/%s/router_solicitations" % (dev, dev), check=False)
+            # addresses serve at once, and nobody asks for routers
+            self.run_in(ns, "sh", "-c", "cd /proc/sys/net/ipv6/conf/%s && echo 0 >accept_dad && echo 0 >router_solicitations" % dev)
             if checksums:
                 self.run_in(ns, "ethtool", "-K", dev, "tx", "off")
             self.ip(ns, "link", "set", dev, "up")

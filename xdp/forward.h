@@ -12,14 +12,20 @@ NEXT_HOP_ASK_KERNEL(struct xdp_md)
 static __always_inline enum verdict handover(struct xdp_md *ctx, struct pkt *p)
 {
 	struct handover *h;
+	void *meta;
 
-	if (!has(FEATURE_TC_ABOVE) || bpf_xdp_adjust_meta(ctx, -(int)sizeof(*h)))
+	if (!has(FEATURE_TC_ABOVE) || bpf_xdp_adjust_meta(ctx, -HANDOVER_META))
 		return drop(p, DROP_NO_NEIGHBOUR);
-	h = (void *)(long)ctx->data_meta;
-	if ((void *)(h + 1) > (void *)(long)ctx->data)
+	meta = (void *)(long)ctx->data_meta;
+	if (meta + HANDOVER_META > (void *)(long)ctx->data)
 		return drop(p, DROP_NO_NEIGHBOUR);
+	h = meta + HANDOVER_AT;
 	h->magic = HANDOVER_MAGIC;
 	h->backend = p->backend;
+	h->total = p->total;
+	h->frame_len = p->frame_len;
+	h->tos = p->tos;
+	h->family_vlans = p->family << 4 | p->vlans;
 	return PASS;
 }
 
