@@ -46,12 +46,35 @@ bool instance_mounted(void)
 	return !statfs(run_path("bpf"), &fs) && fs.f_type == BPF_FS_MAGIC;
 }
 
-/* A bpffs mounted in a mount namespace of its own would be gone with it, and all pins too. */
+static int parent_of(int pid)
+{
+	char path[64];
+	int parent = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%*d (%*[^)]) %*c %d", &parent) != 1)
+		parent = 0;
+	if (f)
+		fclose(f);
+	return parent;
+}
+
+/* A bpffs mounted in a mount namespace that began with an ancestor of ours (`ip netns exec`) would be gone with it, and all pins too. */
 static bool private_mounts(void)
 {
-	struct stat self, init;
+	struct stat self, other;
+	char path[64];
 
-	return !stat("/proc/self/ns/mnt", &self) && !stat("/proc/1/ns/mnt", &init) && self.st_ino != init.st_ino;
+	if (stat("/proc/self/ns/mnt", &self))
+		return false;
+	for (int pid = getppid(); pid > 0; pid = parent_of(pid)) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
+		if (!stat(path, &other) && other.st_ino != self.st_ino)
+			return true;
+	}
+	return false;
 }
 
 static int mount_bpffs(void)

@@ -59,8 +59,8 @@ struct bpf_object *object_load(enum object_kind kind, const struct program_confi
 		fail(EXIT_FAILED, "opening the embedded object: %s", strerror(errno));
 		return NULL;
 	}
-	if (kind == OBJECT_XDP && !frags)
-		bpf_program__set_flags(bpf_object__find_program_by_name(o, "weir_xdp"), 0);
+	if (kind == OBJECT_XDP)
+		bpf_program__set_autoload(bpf_object__find_program_by_name(o, frags ? "weir_xdp_linear" : "weir_xdp"), false);
 	err = set_constants(o, config);
 	if (!err)
 		err = set_sizes(o, datapath);
@@ -80,5 +80,7 @@ struct bpf_object *object_load(enum object_kind kind, const struct program_confi
 
 int object_program(const struct bpf_object *o, enum hook hook)
 {
-	return bpf_program__fd(bpf_object__find_program_by_name(o, hook_program[hook]));
+	int fd = bpf_program__fd(bpf_object__find_program_by_name(o, hook_program[hook]));
+
+	return fd < 0 && hook == HOOK_XDP ? bpf_program__fd(bpf_object__find_program_by_name(o, "weir_xdp_linear")) : fd;
 }

@@ -8,7 +8,7 @@ enum object_kind { OBJECT_XDP, OBJECT_TC };
 
 struct bpf_object;
 
-/* Open and load. `config` becomes the programs' .rodata. `dev_frags`: XDP programs take frames of several buffers. The caller closes it.
+/* Open and load. `config` becomes the programs' .rodata. `frags`: XDP programs take frames of several buffers. The caller closes it.
  * NULL after fail(). */
 struct bpf_object *object_load(enum object_kind kind, const struct program_config *config, const struct datapath *datapath, bool frags);
 

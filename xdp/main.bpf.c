@@ -36,8 +36,7 @@ static __always_inline enum verdict stage_decap(struct xdp_md *ctx, struct pkt *
 	return v;
 }
 
-SEC("xdp.frags")
-int weir_xdp(struct xdp_md *ctx)
+static __always_inline int receive(struct xdp_md *ctx)
 {
 	struct decision_context *d = decision_context();
 	__u64 active = active_now();
@@ -68,6 +67,19 @@ int weir_xdp(struct xdp_md *ctx)
 	default:
 		return XDP_PASS;
 	}
+}
+
+/* Frames of several buffers: jumbo frames, hardware GRO. Drivers that refuse such programs get the other one. */
+SEC("xdp.frags")
+int weir_xdp(struct xdp_md *ctx)
+{
+	return receive(ctx);
+}
+
+SEC("xdp")
+int weir_xdp_linear(struct xdp_md *ctx)
+{
+	return receive(ctx);
 }
 
 char _license[] SEC("license") = "GPL";
