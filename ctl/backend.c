@@ -51,7 +51,7 @@ static int do_add(struct config *c, struct service *s, struct backend *b, const 
 static int backend_add(int argc, char **argv)
 {
 	if (argc < 2)
-		return fail(EXIT_USAGE, "backend add takes a service and an address: backend add web 10.0.0.3 weight 2");
+		return fail(EXIT_USAGE, "takes a service and an address: backend add web 10.0.0.3 weight 2");
 	return change(argc, argv, do_add, false);
 }
 
@@ -69,7 +69,7 @@ static int do_del(struct config *c, struct service *s, struct backend *b, const 
 static int backend_del(int argc, char **argv)
 {
 	if (argc != 2)
-		return fail(EXIT_USAGE, "backend del takes a service and an address");
+		return fail(EXIT_USAGE, "takes a service and an address");
 	return change(argc, argv, do_del, true);
 }
 
@@ -89,7 +89,7 @@ static int do_weight(struct config *c, struct service *s, struct backend *b, con
 static int backend_weight(int argc, char **argv)
 {
 	if (argc != 3)
-		return fail(EXIT_USAGE, "backend weight takes a service, an address and a number from 0 to 65535");
+		return fail(EXIT_USAGE, "takes a service, an address and a number from 0 to 65535");
 	return change(argc, argv, do_weight, true);
 }
 
@@ -102,7 +102,7 @@ static int do_drain(struct config *c, struct service *s, struct backend *b, cons
 static int backend_drain(int argc, char **argv)
 {
 	if (argc != 2)
-		return fail(EXIT_USAGE, "backend drain takes a service and an address");
+		return fail(EXIT_USAGE, "takes a service and an address");
 	return change(argc, argv, do_drain, true);
 }
 

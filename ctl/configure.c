@@ -9,15 +9,15 @@
 #include "generation.h"
 #include "verb.h"
 
-static int one_file(int argc, const char *verb)
+static int one_file(int argc)
 {
-	return argc == 1 ? 0 : fail(EXIT_USAGE, "%s takes one file, or - for standard input", verb);
+	return argc == 1 ? 0 : fail(EXIT_USAGE, "takes one file, or - for standard input");
 }
 
 static int config_verb_check(int argc, char **argv)
 {
 	struct config c;
-	int err = one_file(argc, "check");
+	int err = one_file(argc);
 
 	if (!err)
 		err = config_parse_file(&c, argv[0]);
@@ -37,7 +37,7 @@ static int config_verb_check(int argc, char **argv)
 static int config_verb_apply(int argc, char **argv)
 {
 	struct config c, old;
-	int err = one_file(argc, "apply");
+	int err = one_file(argc);
 
 	if (!err)
 		err = config_parse_file(&c, argv[0]);
@@ -82,7 +82,7 @@ static int show_diff(const struct config *old, const struct config *new)
 static int config_verb_diff(int argc, char **argv)
 {
 	struct config c, old;
-	int err = one_file(argc, "diff");
+	int err = one_file(argc);
 
 	if (!err)
 		err = config_parse_file(&c, argv[0]);
@@ -107,7 +107,7 @@ static int config_verb_export(int argc, char **argv)
 
 	(void)argv;
 	if (argc)
-		return fail(EXIT_USAGE, "export takes no words; it writes to standard output");
+		return fail(EXIT_USAGE, "takes no words; it writes to standard output");
 	err = generation_read(&c, &number);
 	if (err)
 		return err;

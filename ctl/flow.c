@@ -257,7 +257,7 @@ static int parse_limit(int argc, char **argv)
 		return 0;
 	limit = strtoul(argv[0], &end, 10);
 	if (argc > 1 || !first_n || argv[0][0] < '0' || argv[0][0] > '9' || *end)
-		return fail(EXIT_USAGE, "%s: flow list takes options only", argv[argc > 1]);
+		return fail(EXIT_USAGE, "%s: takes options only", argv[argc > 1]);
 	return 0;
 }
 
@@ -400,7 +400,7 @@ static int flow_verify(int argc, char **argv)
 
 	(void)argv;
 	if (argc)
-		return fail(EXIT_USAGE, "flow verify takes no words");
+		return fail(EXIT_USAGE, "takes no words");
 	err = read_totals(&totals, &overflow);
 	if (!err)
 		err = read_aged(&exported);

@@ -41,7 +41,7 @@ static int rule_list(int argc, char **argv)
 	int only = -1, err;
 
 	if (argc > 1)
-		return fail(EXIT_USAGE, "rule list takes at most one chain");
+		return fail(EXIT_USAGE, "takes at most one chain");
 	if (argc && (only = words_chain(argv[0])) < 0)
 		return EXIT_USAGE;
 	err = generation_read(&c, NULL);
@@ -77,7 +77,7 @@ static int rule_add(int argc, char **argv)
 	char *text;
 
 	if (argc < 2)
-		return fail(EXIT_USAGE, "rule add takes a chain and a rule: rule add ingress ip saddr 192.0.2.0/24 drop");
+		return fail(EXIT_USAGE, "takes a chain and a rule: rule add ingress ip saddr 192.0.2.0/24 drop");
 	chain = words_chain(argv[0]);
 	if (chain < 0)
 		return EXIT_USAGE;
@@ -118,7 +118,7 @@ static int rule_del(int argc, char **argv)
 	int err;
 
 	if (argc != 1)
-		return fail(EXIT_USAGE, "rule del takes one id (rule list shows them)");
+		return fail(EXIT_USAGE, "takes one id (rule list shows them)");
 	id = strtoul(argv[0], &end, 10);
 	if (argv[0][0] < '0' || argv[0][0] > '9' || *end)
 		return fail(EXIT_USAGE, "%s: not a rule id (rule list shows them)", argv[0]);
@@ -139,7 +139,7 @@ static int rule_policy(int argc, char **argv)
 	int chain, err;
 
 	if (argc != 2 || (strcmp(argv[1], "accept") && strcmp(argv[1], "drop")))
-		return fail(EXIT_USAGE, "rule policy takes a chain and accept or drop");
+		return fail(EXIT_USAGE, "takes a chain and accept or drop");
 	chain = words_chain(argv[0]);
 	if (chain < 0)
 		return EXIT_USAGE;

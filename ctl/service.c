@@ -69,7 +69,7 @@ static int service_list(int argc, char **argv)
 	int err;
 
 	if (argc > 1)
-		return fail(EXIT_USAGE, "service list takes at most one name");
+		return fail(EXIT_USAGE, "takes at most one name");
 	err = generation_read(&c, NULL);
 	if (!err && argc && !config_service(&c, argv[0]))
 		err = no_such_service(argv[0]);
@@ -96,7 +96,7 @@ static int service_add(int argc, char **argv)
 	int err;
 
 	if (argc < 2)
-		return fail(EXIT_USAGE, "service add takes a name and a body: service add web listen 192.0.2.1:80/tcp forward l2 backend 10.0.0.1");
+		return fail(EXIT_USAGE, "takes a name and a body: service add web listen 192.0.2.1:80/tcp forward l2 backend 10.0.0.1");
 	err = generation_edit(&c);
 	text = words_join(argc - 1, argv + 1);
 	if (!err)
@@ -115,7 +115,7 @@ static int service_del(int argc, char **argv)
 	int err;
 
 	if (argc != 1)
-		return fail(EXIT_USAGE, "service del takes one name");
+		return fail(EXIT_USAGE, "takes one name");
 	err = generation_edit(&c);
 	s = err ? NULL : config_service(&c, argv[0]);
 	if (!err && !s)

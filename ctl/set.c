@@ -35,7 +35,7 @@ static int set_list(int argc, char **argv)
 	int err;
 
 	if (argc > 1)
-		return fail(EXIT_USAGE, "set list takes at most one name");
+		return fail(EXIT_USAGE, "takes at most one name");
 	err = generation_read(&c, NULL);
 	if (!err && argc && !config_set(&c, argv[0]))
 		err = no_such_set(argv[0]);
@@ -96,7 +96,7 @@ static int change(int argc, char **argv, bool add)
 	int err;
 
 	if (argc < 2)
-		return fail(EXIT_USAGE, "set %s takes a set and elements: set %s bogons 192.0.2.0/24", add ? "add" : "del", add ? "add" : "del");
+		return fail(EXIT_USAGE, "takes a set and elements: set %s bogons 192.0.2.0/24", add ? "add" : "del");
 	err = generation_edit(&c);
 	s = err ? NULL : config_set(&c, argv[0]);
 	if (!err && !s)
@@ -138,7 +138,7 @@ static int set_create(int argc, char **argv)
 	int err;
 
 	if (argc < 2)
-		return fail(EXIT_USAGE, "set create takes a name and a body: set create bogons type ipv4_addr flags interval");
+		return fail(EXIT_USAGE, "takes a name and a body: set create bogons type ipv4_addr flags interval");
 	err = generation_edit(&c);
 	text = words_join(argc - 1, argv + 1);
 	if (!err)
@@ -167,7 +167,7 @@ static int set_delete(int argc, char **argv)
 	int err;
 
 	if (argc != 1)
-		return fail(EXIT_USAGE, "set delete takes one name");
+		return fail(EXIT_USAGE, "takes one name");
 	err = generation_edit(&c);
 	s = err ? NULL : config_set(&c, argv[0]);
 	if (!err && !s)

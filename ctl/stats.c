@@ -46,7 +46,7 @@ static int stats(int argc, char **argv)
 
 	(void)argv;
 	if (argc)
-		return fail(EXIT_USAGE, "stats takes no words");
+		return fail(EXIT_USAGE, "takes no words");
 	err = slots ? counts_open(&counts, "totals", sizeof(t)) : EXIT_NOTHING;
 	if (err)
 		return err;
@@ -76,7 +76,7 @@ static int reasons(int argc, char **argv)
 {
 	(void)argv;
 	if (argc)
-		return fail(EXIT_USAGE, "reasons takes no words");
+		return fail(EXIT_USAGE, "takes no words");
 	out_list("reasons");
 	for (int i = 1; i < REASON_DROP_END; i++)
 		explain("drop", drop_names[i], drop_texts[i]);

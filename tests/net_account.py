@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import pytest
-from lab import Lab, total, wait_for
+from net import Lab, total, wait_for
 
 SIZE = 30_000_000
 

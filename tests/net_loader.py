@@ -7,7 +7,7 @@ import re
 import subprocess
 
 import pytest
-from lab import LOADER, OUT, Lab, sh, wait_for
+from net import LOADER, OUT, Lab, sh, wait_for
 
 HOOKS = ["xdp", "tc-ingress", "tc-egress"]
 

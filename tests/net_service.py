@@ -8,7 +8,7 @@ fragments and ICMP errors find their backend; a backend that leaves takes no oth
 import subprocess
 
 import pytest
-from lab import Lab, total, wait_for
+from net import Lab, total, wait_for
 
 VIP4, VIP6 = "192.0.2.10", "2001:db8::10"
 

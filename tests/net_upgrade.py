@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from lab import Lab
+from net import Lab
 
 FRAMES = 120_000
 WINDOW = 64
