@@ -66,7 +66,7 @@ struct filter {
 enum { FILTER_SMALL = 1 << 13, FILTER_MEDIUM = 1 << 18, FILTER_LARGE = 1 << 23 };
 #define FILTER_MAX_RULES 65536
 
-#define MAX_RULES 65536		/* ids: 0 nobody, 1 and 2 the policies of ingress and egress, rules from RULE_FIRST */
+#define MAX_RULES 131072	/* room for two generations; ids: 0 nobody, 1 and 2 the policies of ingress and egress, rules from RULE_FIRST */
 enum { RULE_POLICY_INGRESS = 1, RULE_POLICY_EGRESS = 2, RULE_FIRST = 3 };
 
 struct rule_count {
