@@ -276,7 +276,8 @@ static void edges_of(struct edges *e, const struct constraints *rules, int n, en
 				edges_add(e, s->v[i].hi + 1, r, false);
 		}
 	}
-	qsort(e->v, e->n, sizeof(*e->v), edge_order);
+	if (e->n)
+		qsort(e->v, e->n, sizeof(*e->v), edge_order);
 }
 
 struct interval {

@@ -319,6 +319,14 @@ static int write_services(struct service_tables *t, const struct config *c, cons
 	return err;
 }
 
+/* Clear the tag of the decision in both directions. */
+static void forget_tags(struct flow *f, const bool *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 2; i++)
+		__atomic_fetch_and(&f->packets[i], FLOW_PACKETS_MASK, __ATOMIC_RELAXED);
+}
+
 /* Entries of flows that name a backend slot which now goes to another backend. */
 static void forget_backends(struct flow *f, const bool *fresh)
 {
@@ -329,24 +337,32 @@ static void forget_backends(struct flow *f, const bool *fresh)
 	__atomic_compare_exchange_n(&f->decision, &had, had & ~(0xffffull << FLOW_BACKEND_SHIFT), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
-static int sweep_flows(const struct ids *ids)
+static int sweep_flows(void (*visit)(struct flow *f, const bool *fresh), const bool *fresh)
 {
-	bool *fresh = must(calloc(MAX_BACKENDS, 1));
 	size_t size4, size6;
 	struct flow4 *v4 = run_map_memory("flow4", true, &size4);
 	struct flow6 *v6 = v4 ? run_map_memory("flow6", true, &size6) : NULL;
 	int err = v6 ? 0 : EXIT_FAILED;
 
-	for (int i = 0; i < ids->n_new_backends; i++)
-		fresh[ids->new_backends[i]] = true;
 	for (size_t i = 0; !err && i < size4 / sizeof(*v4); i++)
-		forget_backends(&v4[i].flow, fresh);
+		visit(&v4[i].flow, fresh);
 	for (size_t i = 0; !err && i < size6 / sizeof(*v6); i++)
-		forget_backends(&v6[i].flow, fresh);
+		visit(&v6[i].flow, fresh);
 	if (v4)
 		munmap(v4, size4);
 	if (v6)
 		munmap(v6, size6);
+	return err;
+}
+
+static int sweep_backends(const struct ids *ids)
+{
+	bool *fresh = must(calloc(MAX_BACKENDS, 1));
+	int err;
+
+	for (int i = 0; i < ids->n_new_backends; i++)
+		fresh[ids->new_backends[i]] = true;
+	err = sweep_flows(forget_backends, fresh);
 	free(fresh);
 	return err;
 }
@@ -398,7 +414,7 @@ static int prepare(const struct config *c, const struct ids *ids, struct service
 	if (!err)
 		err = zero_counter("backend_counts", sizeof(struct backend_count), ids->new_backends, ids->n_new_backends);
 	if (!err && reused)
-		err = sweep_flows(ids);
+		err = sweep_backends(ids);
 	if (!err)
 		err = write_services(t, c, ids, slot, number);
 	return err ? err : write_text(c, number);
@@ -430,6 +446,8 @@ int generation_apply(struct config *c)
 		err = switch_to(number << 8 | slot);
 	if (!err) {
 		drop_filter(!slot);
+		if (number % FLOW_GENERATIONS == 0)
+			sweep_flows(forget_tags, NULL);
 		retire_backends(t.backends, c);
 		forget_texts(number);
 	}

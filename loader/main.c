@@ -164,22 +164,26 @@ static int dispatch(int argc, char **argv, const struct command **which)
 {
 	int words;
 
-	if (argc < 2)
-		return fail(EXIT_USAGE, "no command given; --help lists them");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		usage(stdout, NULL);
-		return 0;
-	}
-	if (!strcmp(argv[1], "--version")) {
+	if (argc == 1 && !strcmp(argv[0], "--version")) {
 		printf("weir-loader %s\n", VERSION);
 		return 0;
 	}
+	/* common options may come first */
+	words = opt_parse(argc, argv, common_options, no_opts, true, &help);
+	if (words < 0)
+		return EXIT_USAGE;
+	if (help || (words && !strcmp(argv[0], "help"))) {
+		usage(stdout, NULL);
+		return 0;
+	}
+	if (!words)
+		return fail(EXIT_USAGE, "no command given; --help lists them");
 	for (const struct command *c = commands; c->name; c++)
-		if (!strcmp(c->name, argv[1]))
+		if (!strcmp(c->name, argv[0]))
 			*which = c;
 	if (!*which)
-		return fail(EXIT_USAGE, "%s: no such command; attach, detach, status, upgrade or doctor", argv[1]);
-	words = opt_parse(argc - 2, argv + 2, (*which)->opts, common_options, false, &help);
+		return fail(EXIT_USAGE, "%s: no such command; attach, detach, status, upgrade or doctor", argv[0]);
+	words = opt_parse(words - 1, argv + 1, (*which)->opts, common_options, false, &help);
 	if (words < 0)
 		return EXIT_USAGE;
 	if (help) {
@@ -187,7 +191,7 @@ static int dispatch(int argc, char **argv, const struct command **which)
 		return 0;
 	}
 	out_start(json);
-	return (*which)->run(words, argv + 2);
+	return (*which)->run(words, argv + 1);
 }
 
 int main(int argc, char **argv)
@@ -198,8 +202,8 @@ int main(int argc, char **argv)
 	program_name = "weir-loader";
 	libbpf_set_print(log_to_stderr);
 	libxdp_set_print(NULL);
-	err = dispatch(argc, argv, &c);
-	if (c && (!err || !json)) {
+	err = dispatch(argc - 1, argv + 1, &c);
+	if (c && !help && (!err || !json)) {
 		late = out_finish();
 		err = err ? err : late;
 	}

@@ -18,6 +18,7 @@
 #define FLOW_RULE_BITS 23
 #define FLOW_RULE_MASK ((1u << FLOW_RULE_BITS) - 1)
 #define FLOW_OPENER_BIT (1ull << 46)	/* the flow was opened by endpoint 1 */
+#define FLOW_GENERATIONS 32767	/* tags come round after so many: ctl clears all of them then */
 #define FLOW_BACKEND_DIRECTION_SHIFT 47	/* packets of this direction go to the backend */
 #define FLOW_BACKEND_SHIFT 48
 

@@ -63,11 +63,11 @@ struct next_hop {
 	__u32 jiffies;		/* when it was looked up, low 32 bits */
 	__u32 epoch;		/* of the backend */
 	__u32 ifindex;
+	__u8 mac[12];		/* destination, source; copied as words */
 	__u16 mtu;		/* of the route */
-	__u8 mac[12];		/* destination, source */
 	__u8 status;		/* enum next_hop_status */
 	__u8 pad;
-	__u8 source[16];	/* the host's address on that route, for the outer header */
+	__u8 source[16];	/* the host's address on that route, for the outer header; copied as words */
 	__u8 pad2[20];
 };
 enum next_hop_status { NEXT_HOP_NONE, NEXT_HOP_OK, NEXT_HOP_LOCAL, NEXT_HOP_ASK, NEXT_HOP_FAILED };

@@ -1,134 +1,146 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Namespaces, veth pairs and a private instance of weir for one test: everything has a unique name and is gone after the `with` block, also
-when the test fails. Tests that drive packets import this."""
+"""lab: a network namespace and private instances of weir for tests that run loaded programs on single packets.
+
+    namespace weir-prog-PID-N
+        in0 ─ in0p    192.0.2.254/24   2001:db8:1::fe/64    packets "come in" here; backends .11 .12 ::11 ::12 are next to it
+        bk0 ─ bk0p    10.1.0.254/24    2001:db8:b::fe/64    backends 10.1.0.11 .12, 2001:db8:b::11 ::12; 10.9.0.0/16 behind 10.1.0.1; 172.31.0.0/16
+        unreachable
+        out0 ─ out0p  no addresses, no IPv6
+
+Neighbours are permanent. Nothing sends packets to in0, and nothing through out0 either way (IPv6 reports multicast groups on the others), so
+counters hold what a test put there."""
+import concurrent.futures
+import contextlib
 import itertools
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-OUT = os.environ.get("WEIR_OUT", os.path.join(TOP, "out"))
-LOADER = os.path.join(OUT, "weir-loader")
-CTL = os.path.join(OUT, "weirctl")
+import weirtest as w
+
+MAC = {"in0": "02:00:00:01:00:fe", "bk0": "02:00:00:0b:00:fe", "out0": "02:00:00:0f:00:fe", "gateway": "02:00:00:0b:00:01"}
+BACKENDS = {"192.0.2.11": ("in0", "02:00:00:01:00:11"), "192.0.2.12": ("in0", "02:00:00:01:00:12"),
+            "2001:db8:1::11": ("in0", "02:00:00:01:06:11"),
+            "10.1.0.11": ("bk0", "02:00:00:0b:00:11"), "10.1.0.12": ("bk0", "02:00:00:0b:00:12"),
+            "2001:db8:b::11": ("bk0", "02:00:00:0b:06:11"), "2001:db8:b::12": ("bk0", "02:00:00:0b:06:12"),
+            "10.1.0.1": ("bk0", MAC["gateway"])}
 _number = itertools.count()
 
 
-def sh(*command, check=True, **kw):
-    p = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, **kw)
-    if check and p.returncode:
-        raise AssertionError("%s: exit %d\n%s%s" % (" ".join(command), p.returncode, p.stdout, p.stderr))
-    return p
+def run(*command, **more):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
+    if done.returncode:
+        raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}: {done.stderr or done.stdout}")
+    return done.stdout
 
 
 class Lab:
     def __init__(self):
-        self.tag = "w%x-%d" % (os.getpid(), next(_number))
-        self.namespaces = []
-        self.processes = []
-        self.run_dirs = []
+        self.netns = f"weir-prog-{os.getpid()}-{next(_number)}"
+        run("ip", "netns", "add", self.netns)
+        try:
+            self.lay_out()
+        except BaseException:
+            self.close()
+            raise
+        # a thread of its own lives in the namespace: commands are started from outside of it
+        self.inside = concurrent.futures.ThreadPoolExecutor(1, initializer=w.enter_netns, initargs=(f"/run/netns/{self.netns}",))
+        self.ifindex = {n: self.index(n) for n in ("in0", "out0")}
 
-    def __enter__(self):
-        self.run_dir = self.make_run_dir()
-        return self
+    def ip(self, *words):
+        return run("ip", "-n", self.netns, *words)
 
-    def __exit__(self, *exc):
-        for p in self.processes:
-            if p.poll() is None:
-                p.kill()
-            p.wait()
-        for d in self.run_dirs:
-            sh(LOADER, "detach", "--all", "--run-dir", d, check=False)
-            sh("umount", "-l", os.path.join(d, "bpf"), check=False)
-            shutil.rmtree(d, ignore_errors=True)
-        for ns in self.namespaces:
-            sh("ip", "netns", "del", ns, check=False)
+    def index(self, name):
+        return json.loads(self.ip("-j", "link", "show", name))[0]["ifindex"]
 
-    def make_run_dir(self):
-        d = tempfile.mkdtemp(prefix="weir-test-")
-        self.run_dirs.append(d)
-        return d
+    def sysctl(self, *settings):
+        run("ip", "netns", "exec", self.netns, "sysctl", "-qw", *settings)
 
-    # namespaces and links; `name` is short, the real one unique
+    def lay_out(self):
+        for name in ("in0", "bk0", "out0"):
+            self.ip("link", "add", name, "address", MAC[name], "type", "veth", "peer", "name", name + "p")
+            self.sysctl(f"net.ipv6.conf.{name}p.disable_ipv6=1", f"net.ipv6.conf.{name}.accept_dad=0")
+        self.sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        self.sysctl("net.ipv6.conf.out0.disable_ipv6=1")
+        for name in ("in0", "bk0", "out0", "in0p", "bk0p", "out0p"):
+            self.ip("link", "set", name, "up")
+        for name, four, six in (("in0", "192.0.2.254/24", "2001:db8:1::fe/64"), ("bk0", "10.1.0.254/24", "2001:db8:b::fe/64")):
+            self.ip("addr", "add", four, "dev", name)
+            self.ip("addr", "add", six, "dev", name, "nodad")
+        for address, (name, mac) in BACKENDS.items():
+            self.ip("neigh", "add", address, "lladdr", mac, "dev", name, "nud", "permanent")
+        self.ip("route", "add", "10.9.0.0/16", "via", "10.1.0.1")
+        self.ip("route", "add", "unreachable", "172.31.0.0/16")
 
-    def ns(self, name):
-        return "%s-%s" % (self.tag, name)
-
-    def add_ns(self, *names):
-        for n in names:
-            sh("ip", "netns", "add", self.ns(n))
-            self.namespaces.append(self.ns(n))
-            self.ip(n, "link", "set", "lo", "up")
-
-    def ip(self, ns, *words, **kw):
-        return sh("ip", "-n", self.ns(ns), *words, **kw)
-
-    def run_in(self, ns, *command, **kw):
-        return sh("ip", "netns", "exec", self.ns(ns), *command, **kw)
-
-    def start_in(self, ns, *command, **kw):
-        p = subprocess.Popen(("ip", "netns", "exec", self.ns(ns)) + command, stdin=subprocess.DEVNULL, **kw)
-        self.processes.append(p)
-        return p
-
-    def sysctl(self, ns, *settings):
-        self.run_in(ns, "sysctl", "-qw", *settings)
-
-    def veth(self, a, dev_a, b, dev_b, mtu=1500, checksums=True):
-        """A pair between namespaces, both ends up. checksums: senders fill them, as a wire would want."""
-        sh("ip", "link", "add", dev_a, "mtu", str(mtu), "netns", self.ns(a), "type", "veth", "peer", "name", dev_b, "mtu", str(mtu), "netns",
-           self.ns(b))
-        for ns, dev in ((a, dev_a), (b, dev_b)):
-            # addresses serve at once, and nobody asks for routers
-            self.run_in(ns, "sh", "-c", "cd /proc/sys/net/ipv6/conf/%s && echo 0 >accept_dad && echo 0 >router_solicitations" % dev)
-            if checksums:
-                self.run_in(ns, "ethtool", "-K", dev, "tx", "off")
-            self.ip(ns, "link", "set", dev, "up")
-
-    def addr(self, ns, dev, *addrs):
-        for a in addrs:
-            self.ip(ns, "addr", "add", a, "dev", dev, *(["nodad"] if ":" in a else []))
-
-    # weir
-
-    def loader(self, *words, check=True, run_dir=None, **kw):
-        return sh(LOADER, *words, "--run-dir", run_dir or self.run_dir, check=check, **kw)
-
-    def attach(self, ns, dev, *words, run_dir=None):
-        return self.loader("attach", dev, "--netns", self.ns(ns), "--flows", "65536", *words, run_dir=run_dir)
-
-    def ctl(self, *words, check=True, run_dir=None, **kw):
-        return sh(CTL, "--run-dir", run_dir or self.run_dir, *words, check=check, **kw)
-
-    def ctl_json(self, *words, run_dir=None):
-        return json.loads(self.ctl("-j", *words, run_dir=run_dir).stdout)
-
-    def apply(self, text, check=True, run_dir=None):
-        path = os.path.join(self.run_dirs[0], "test-%d.conf" % next(_number))
-        with open(path, "w") as f:
-            f.write(text)
-        return self.ctl("apply", path, check=check, run_dir=run_dir)
-
-    def stats(self, run_dir=None, **want):
-        rows = self.ctl_json("stats", run_dir=run_dir)["totals"]
-        return [r for r in rows if all(r[k] == v for k, v in want.items())]
-
-    def flows(self, *words, run_dir=None):
-        return self.ctl_json("flow", "list", *words, run_dir=run_dir)["flows"]
+    def close(self):
+        if hasattr(self, "inside"):
+            self.inside.shutdown()
+        subprocess.run(["ip", "netns", "del", self.netns], check=False)
 
 
-def wait_for(condition, seconds=10, what="condition"):
-    """The value of condition() once it is true; bounded."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError("%s did not come within %d s" % (what, seconds))
+class Instance:
+    """weir attached to a device in a lab of its own."""
+
+    def __init__(self, *options, hooks="xdp", flows=4096, device="in0"):
+        self.lab, self.device = Lab(), device
+        self.dir = tempfile.mkdtemp(prefix="weir-prog-", dir="/run")
+        self.env = dict(os.environ, WEIR_RUN_DIR=self.dir)
+        self.programs = {}
+        try:
+            self.loader("attach", device, "--netns", self.lab.netns, "--hooks", hooks, "--flows", flows, *options)
+            for hook in json.loads(self.loader("status", "-j"))["interfaces"][0]["hooks"]:
+                self.programs[hook["hook"]] = hook["prog_id"], w.Program(hook["prog_id"])
+        except BaseException:
+            self.close()
+            raise
+
+    def loader(self, *words):
+        return run(os.path.join(w.OUT, "weir-loader"), *words, env=self.env)
+
+    def ctl(self, *words, **more):
+        text = run(os.path.join(w.OUT, "weirctl"), *words, "-j", env=self.env, **more)
+        return json.loads(text) if text.strip() else None
+
+    def apply(self, text):
+        run(os.path.join(w.OUT, "weirctl"), "apply", "-", env=self.env, input=text)
+
+    def xdp(self, frame, program="xdp"):
+        """(XDP action, bytes afterwards)"""
+        return self.lab.inside.submit(self.programs[program][1].xdp, bytes(frame), self.lab.ifindex[self.device]).result()
+
+    def skb(self, frame, hook="tc-ingress", gso_segs=0, gso_size=0):
+        """(TC_ACT_ action, bytes afterwards)"""
+        return self.lab.inside.submit(self.programs[hook][1].skb, bytes(frame), self.lab.ifindex[self.device], gso_segs, gso_size).result()
+
+    def rules(self, chain="ingress"):
+        """[(packets, bytes)] of the chain's rules in order, the policy last."""
+        return [(r["packets"], r["bytes"]) for r in self.ctl("rule", "list", chain)["rules"]]
+
+    def totals(self):
+        """{(hook, verdict, reason): (packets, bytes)}"""
+        return {(t["hook"], t["verdict"], t["reason"]): (t["packets"], t["bytes"]) for t in self.ctl("stats")["totals"]}
+
+    def flows(self, *words):
+        return self.ctl("flow", "list", *words)["flows"]
+
+    def difference(self):
+        d = self.ctl("flow", "verify")["difference"]
+        return d["packets"], d["bytes"]
+
+    def close(self):
+        for _, program in self.programs.values():
+            program.close()
+        subprocess.run([os.path.join(w.OUT, "weir-loader"), "detach", "--all"], env=self.env, check=False, capture_output=True)
+        subprocess.run(["umount", "-q", os.path.join(self.dir, "bpf")], check=False, capture_output=True)
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.lab.close()
 
 
-def total(rows, key="packets"):
-    return sum(r[key] for r in rows)
+@contextlib.contextmanager
+def opened(thing):
+    try:
+        yield thing
+    finally:
+        thing.close()

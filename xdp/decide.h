@@ -45,12 +45,22 @@ static __always_inline int backend_per_packet(const struct pkt *p)
 	return p->flags & (PKT_LATER_FRAGMENT | PKT_QUOTE);
 }
 
-/* The slow way: every stage. `f` is the packet's flow or NULL. A function of its own to the verifier, so that its paths do not multiply with
- * those of the parser. Returns an enum verdict. */
+/* Every stage, for a packet whose flow has no say. */
+static __always_inline enum verdict decide_stages(struct pkt *p, struct decision_context *d, __u64 active, __u32 chain)
+{
+	enum verdict v = stage_filter(p, active, chain, d->mac);
+
+	if (v == NEXT && chain == CHAIN_INGRESS)
+		v = stage_service(p, &d->quote, active);
+	if (v == NEXT && p->backend && p->flags & PKT_FRAGMENT && !(p->flags & PKT_LATER_FRAGMENT))
+		fragment_note(p);
+	return v;
+}
+
+/* The slow way. `f` is the packet's flow or NULL. A function of its own to the verifier, so that its paths do not multiply with those of the
+ * parser and the flow table. Returns an enum verdict. */
 __noinline int decide_anew(struct pkt *p, struct decision_context *d, struct flow *f)
 {
-	enum verdict v;
-
 	if (!p || !d)
 		return DROP;
 	p->backend = 0;
@@ -60,12 +70,7 @@ __noinline int decide_anew(struct pkt *p, struct decision_context *d, struct flo
 		if (d->chain == CHAIN_INGRESS && backend_alive(decision_backend(d->was, p->direction)))
 			p->backend = decision_backend(d->was, p->direction);
 	}
-	v = stage_filter(p, d->active, d->chain, d->mac);
-	if (v == NEXT && d->chain == CHAIN_INGRESS)
-		v = stage_service(p, &d->quote, d->active);
-	if (v == NEXT && p->backend && p->flags & PKT_FRAGMENT && !(p->flags & PKT_LATER_FRAGMENT))
-		fragment_note(p);
-	return v;
+	return decide_stages(p, d, d->active, d->chain);
 }
 
 /* Count the packet in its flow, or open one, and remember what was decided. */
@@ -133,10 +138,12 @@ static __always_inline enum verdict stage_decide(struct pkt *p, struct decided *
 	r->flow = f;
 	if (r->known)
 		return NEXT;
-	if (data + 12 <= end) {
+	if (has(FEATURE_FILTER) && data + 12 <= end) {
 		d->mac[0] = mac_value(data);
 		d->mac[1] = mac_value(data + 6);
 	}
+	if (!has(FEATURE_FLOWS))	/* no call: it costs as much as all of the balancer */
+		return decide_stages(p, d, active, chain);
 	d->active = active;
 	d->chain = chain;
 	d->key = k;

@@ -42,6 +42,6 @@ static __always_inline void outer_ipv6(struct ipv6_wire *ip, const __u8 *src, co
 	ip->payload_len = bpf_htons(inner);
 	ip->nexthdr = proto;
 	ip->hop_limit = OUTER_TTL;
-	__builtin_memcpy(ip->saddr, src, 16);
-	__builtin_memcpy(ip->daddr, dst, 16);
+	COPY_WORDS(ip->saddr, src, 4);
+	COPY_WORDS(ip->daddr, dst, 4);
 }

@@ -208,8 +208,7 @@ static long match_step(__u32 n __attribute__((unused)), struct filter_key **ctx)
 		return 1;
 	}
 	rule_add(rule & RULE_ID_MASK, k->packets, k->bytes);
-	k->taken |= 2ull << bit;
-	k->taken |= k->taken - 1;
+	k->taken = (2ull << bit) - 1;
 	return 0;
 broken:
 	k->broken = 1;

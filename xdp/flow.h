@@ -128,7 +128,7 @@ static __always_inline __u32 flow_count(struct flow *f, const struct pkt *p, __u
 /* The tag of decisions made for this chain under this generation; never 0. */
 static __always_inline __u32 flow_tag(__u64 active, __u32 chain)
 {
-	return (active_generation(active) % 32767 + 1) << 1 | chain;
+	return (active_generation(active) % FLOW_GENERATIONS + 1) << 1 | chain;
 }
 
 static __always_inline __u32 decision_rule(__u64 decision, __u32 direction)

@@ -52,7 +52,7 @@ static __always_inline void *make_room(struct xdp_md *ctx, const struct pkt *p, 
 	end = (void *)(long)ctx->data_end;
 	if ((void *)(eth + 1) > end)
 		return 0;
-	__builtin_memcpy(eth->mac, n->mac, 12);
+	COPY_WORDS(eth->mac, n->mac, 3);
 #pragma unroll
 	for (int i = 0; i < MAX_VLANS; i++) {
 		if (i >= p->vlans)
@@ -110,7 +110,7 @@ static __always_inline enum verdict stage_forward(struct xdp_md *ctx, struct pkt
 	if (b->forward == BACKEND_L2) {
 		if (data + 12 > (void *)(long)ctx->data_end)
 			return drop(p, DROP_INTERNAL);
-		__builtin_memcpy(data, n->mac, 12);
+		COPY_WORDS(data, n->mac, 3);
 	} else {
 		if (n->mtu && p->total + outer_size(b->family) > n->mtu)
 			return drop(p, DROP_TOO_BIG);

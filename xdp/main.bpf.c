@@ -8,12 +8,13 @@
 #include "decide.h"
 #include "decap.h"
 #include "forward.h"
+#include "frame.h"
 
 static __always_inline enum verdict stage_parse(struct xdp_md *ctx, struct pkt *p, struct quote *q)
 {
 	int why;
 
-	p->frame_len = p->len = bpf_xdp_get_buff_len(ctx);
+	p->frame_len = p->len = frame_length(ctx);
 	p->packets = 1;
 	why = parse(p, q, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
 	return why ? drop(p, why) : NEXT;

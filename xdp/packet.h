@@ -10,6 +10,13 @@ union ip_addr {
 	__u64 w[2];
 };
 
+/* Copies of n words, which clang would make bytes of where it knows less about alignment than we do. */
+#define COPY_WORDS(to, from, n) \
+	do { \
+		_Pragma("unroll") for (int w_ = 0; w_ < (n); w_++) \
+			((__u32 *)(to))[w_] = ((const __u32 *)(from))[w_]; \
+	} while (0)
+
 enum packet_flag {
 	PKT_PORTS = 1,		/* TCP, UDP or SCTP header is there: sport and dport are ports */
 	PKT_FRAGMENT = 2,	/* any fragment */
