@@ -105,7 +105,7 @@ static uint32_t slot_in(const struct config *old, const struct service *s, const
 	return 0;
 }
 
-/* Slots are handed out in a circle that begins behind the highest in use, so that a slot rests as long as possible. */
+/* Slots are handed out from behind the highest in use, in a circle. One may be reused at once: generation.c sweeps the flows that still name it. */
 static int assign_backends(struct ids *ids, const struct config *old, struct config *c)
 {
 	bool *used = must(calloc(MAX_BACKENDS, 1));

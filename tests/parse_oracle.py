@@ -142,8 +142,9 @@ def walk_quote(k, want, family):
     want.update(quote_family=family, quote_proto=proto, quote_saddr=addr(shown.src), quote_daddr=addr(shown.dst))
     if not later and proto in (6, 17, 132):
         k.need(8, "short-quote")
-        l4 = k.is_a(TCP, UDP, SCTP)
-        want.update(quote_sport=l4.sport, quote_dport=l4.dport)
+        l4 = k.is_a(TCP, UDP, SCTP, Raw)	# Raw: scapy wants more than the eight bytes that are promised
+        sport, dport = struct.unpack("!HH", l4.load[:4]) if isinstance(l4, Raw) else (l4.sport, l4.dport)
+        want.update(quote_sport=sport, quote_dport=dport)
 
 
 def walk_icmp(k, want, family):

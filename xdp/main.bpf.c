@@ -8,15 +8,32 @@
 #include "decide.h"
 #include "decap.h"
 #include "forward.h"
-#include "frame.h"
 
+/* Parse again with the length of all buffers, if there are several; `why` is what the first one alone gave. */
+static __noinline int parse_buffers(struct xdp_md *ctx, struct pkt *p, struct quote *q, int why)
+{
+	__u32 len = bpf_xdp_get_buff_len(ctx);
+
+	if (len == p->frame_len)
+		return why;
+	__builtin_memset(p, 0, sizeof(*p));
+	p->frame_len = p->len = len;
+	p->packets = 1;
+	return parse(p, q, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+}
+
+/* Nearly all frames have one buffer, and asking for the length costs a call: only when the first one seems to end too early, or has no IP header
+ * that would tell, the others are looked for. */
 static __always_inline enum verdict stage_parse(struct xdp_md *ctx, struct pkt *p, struct quote *q)
 {
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	int why;
 
-	p->frame_len = p->len = frame_length(ctx);
+	p->frame_len = p->len = end - data;
 	p->packets = 1;
-	why = parse(p, q, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	why = parse(p, q, data, end);
+	if (why || !p->family)
+		why = parse_buffers(ctx, p, q, why);
 	return why ? drop(p, why) : NEXT;
 }
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* feed: what the feeder (feed.bpf.c) is told about the packet it hands out; bench.c fills it in before loading. */
+#pragma once
+#include <linux/types.h>
+
+#define FEED_BYTES 64		/* restored at the front of the packet: a target writes no further */
+
+struct feed {
+	__u64 bytes[FEED_BYTES / 8];
+	__u32 length;		/* of the packet */
+	__u32 grows;		/* bytes that the target puts in front */
+	__u32 verdict;		/* what the floor returns */
+	__u32 mask;		/* flows - 1, flows a power of two */
+	__u32 address;		/* of flow 0, host order: 32 bits that stand at address_at */
+	__u16 address_at, port_at;
+	__u32 check_at;		/* IPv4 header checksum, 0: none */
+	__u32 check;		/* sum of the header's other 16-bit words */
+};
+
+#define COST_LOOKUPS 16		/* in one run of hash_lookups */
+#define COST_ENTRIES 1024
+
+struct cost_key { __u32 w[4]; };

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* unit_compile: the compiled filter against the language's meaning, on random rule sets and on packets that stand at the edges of what the
+ * rules say. Two oracles: model_classify(), and a naive reading of the model that shares nothing with the compiler. WEIR_SEED repeats a run. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include "../ctl/compile.h"	/* before cmocka.h, whose macro fail() hides ours */
+#include <cmocka.h>
+
+enum { RULE_SETS = 400, PACKETS = 600, MAX_TEXT = 1 << 18 };
+
+static uint64_t state;
+
+static uint64_t rnd(void)	/* splitmix64 (Steele, Lea, Flood 2014) */
+{
+	uint64_t z = state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static uint32_t below(uint32_t n)
+{
+	return rnd() % n;
+}
+
+static uint64_t seed(void)
+{
+	const char *text = getenv("WEIR_SEED");
+	uint64_t s;
+
+	if (text && *text)
+		return strtoull(text, NULL, 0);
+	return getrandom(&s, sizeof(s), 0) == sizeof(s) ? s : 1;
+}
+
+/* ---- random text */
+
+struct text {
+	char s[MAX_TEXT];
+	size_t n;
+};
+
+static void add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct text *t, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	t->n += vsnprintf(t->s + t->n, sizeof(t->s) - t->n, fmt, ap);
+	va_end(ap);
+	assert_true(t->n < sizeof(t->s));
+}
+
+/* Small ranges of values, so that rules meet. */
+static void add_value(struct text *t, enum config_type type)
+{
+	uint32_t a = below(1000), b = a + below(1000);
+
+	switch (type) {
+	case TYPE_IPV4_ADDR:
+		if (below(3))
+			add(t, "10.%u.%u.%u/%u", below(4), below(256), below(256), 8 + below(25));
+		else
+			add(t, "10.0.%u.%u-10.%u.255.255", below(256), below(256), below(3) + 1);
+		break;
+	case TYPE_IPV6_ADDR:
+		if (below(3))
+			add(t, "2001:db8:%x::%x/%u", below(4), below(65536), 16 + below(113));
+		else
+			add(t, "2001:db8::%x-2001:db8:%x::", below(65536), below(4) + 1);
+		break;
+	case TYPE_INET_SERVICE: add(t, "%u-%u", a, b); break;
+	case TYPE_VLAN_ID: add(t, "%u-%u", a, b); break;
+	case TYPE_ETHER_TYPE: add(t, "0x%x", below(2) ? 0x800 : 0x86dd); break;
+	case TYPE_ETHER_ADDR: add(t, "02:00:00:00:00:%02x", below(16)); break;
+	case TYPE_IFNAME: add(t, "\"eth%u\"", below(4)); break;
+	case TYPE_INET_PROTO: add(t, "%u", (uint32_t[]){ 1, 6, 17, 58, 132, 47 }[below(6)]); break;
+	default: add(t, "%u", below(20)); break;
+	}
+}
+
+static void add_flags(struct text *t)
+{
+	static const char *const forms[] = { "tcp flags syn ", "tcp flags == syn,ack ", "tcp flags != ack ", "tcp flags & (syn|ack) == syn ",
+					     "tcp flags & (fin|rst) != rst ", "tcp flags ! fin,rst " };
+
+	add(t, "%s", forms[below(6)]);
+}
+
+enum { SETS = 4 };
+static const struct { const char *name; enum config_type type; } sets[SETS] = {
+	{ "four", TYPE_IPV4_ADDR }, { "six", TYPE_IPV6_ADDR }, { "ports", TYPE_INET_SERVICE }, { "tags", TYPE_VLAN_ID },
+};
+
+static void add_set(struct text *t, int i)
+{
+	int n = below(12);
+
+	add(t, "set %s { type %s; flags interval", sets[i].name, config_type_text[sets[i].type]);
+	for (int e = 0; e < n; e++) {
+		add(t, e ? ", " : "; elements = { ");
+		add_value(t, sets[i].type);
+	}
+	add(t, n ? " } }\n" : " }\n");
+}
+
+static void add_operand(struct text *t, enum config_type type)
+{
+	int n = 2 + below(3);
+
+	if (!below(4))
+		add(t, "!= ");
+	for (int i = 0; i < SETS; i++) {
+		if (sets[i].type == type && !below(3)) {
+			add(t, "@%s ", sets[i].name);
+			return;
+		}
+	}
+	if (below(3)) {
+		add_value(t, type);
+		add(t, " ");
+		return;
+	}
+	for (int i = 0; i < n; i++) {
+		add(t, i ? ", " : "{ ");
+		add_value(t, type);
+	}
+	add(t, " } ");
+}
+
+/* Families and protocols must agree in one rule, and `meta l4proto` may contradict ports: drawn so that most rules can match. */
+static void add_rule(struct text *t)
+{
+	static const enum config_key any[] = { KEY_META_L4PROTO, KEY_VLAN_ID, KEY_IIFNAME, KEY_ETHER_SADDR, KEY_ETHER_DADDR, KEY_ETHER_TYPE };
+	int family = below(2) ? 4 : 6, what = below(6);
+	enum config_key keys[6];
+	int n = 0;
+
+	if (below(2))
+		keys[n++] = family == 4 ? KEY_IP_SADDR : KEY_IP6_SADDR;
+	if (below(2))
+		keys[n++] = family == 4 ? KEY_IP_DADDR : KEY_IP6_DADDR;
+	if (what < 3 && below(2))
+		keys[n++] = (enum config_key[]){ KEY_TCP_SPORT, KEY_UDP_SPORT, KEY_SCTP_SPORT }[what];
+	if (what < 3 && below(2))
+		keys[n++] = (enum config_key[]){ KEY_TCP_DPORT, KEY_UDP_DPORT, KEY_SCTP_DPORT }[what];
+	if (what == 3)
+		keys[n++] = (enum config_key[]){ KEY_ICMP_TYPE, KEY_ICMP_CODE, KEY_ICMPV6_TYPE, KEY_ICMPV6_CODE }[below(2) + (family == 6) * 2];
+	if (what == 4 || !n)
+		keys[n++] = any[below(what == 3 ? 1 : 6)];
+	for (int i = 0; i < n; i++) {
+		add(t, "%s ", config_key_text[keys[i]]);
+		add_operand(t, config_key_type[keys[i]]);
+	}
+	if (!what && !below(3))
+		add_flags(t);
+	add(t, "%s\n", (const char *[]){ "accept", "drop", "counter", "counter drop" }[below(4)]);
+}
+
+/* Rules that contradict themselves are refused: others take their place. */
+static void random_config(struct config *c, int n_rules)
+{
+	struct text *t = must(malloc(sizeof(*t)));
+
+	t->n = 0;
+	for (int i = 0; i < SETS; i++)
+		add_set(t, i);
+	add(t, "chain ingress {\npolicy %s\n}\nchain egress {\ntcp dport 22 drop\n}\n", below(2) ? "accept" : "drop");
+	if (config_parse(c, "random", t->s))
+		fail_msg("%s\n%s", fail_message(), t->s);
+	while (c->chains[CHAIN_INGRESS].n_rules < n_rules) {
+		t->n = 0;
+		add_rule(t);
+		if (config_add_rule(c, CHAIN_INGRESS, -1, t->s))
+			fail_clear();
+	}
+	free(t);
+}
+
+/* ---- packets at the edges of values */
+
+static const enum filter_field field_of[KEY_COUNT] = {
+	[KEY_IP_SADDR] = FIELD_SADDR4, [KEY_IP_DADDR] = FIELD_DADDR4, [KEY_IP6_SADDR] = FIELD_SADDR6, [KEY_IP6_DADDR] = FIELD_DADDR6,
+	[KEY_TCP_SPORT] = FIELD_SPORT, [KEY_UDP_SPORT] = FIELD_SPORT, [KEY_SCTP_SPORT] = FIELD_SPORT,
+	[KEY_TCP_DPORT] = FIELD_DPORT, [KEY_UDP_DPORT] = FIELD_DPORT, [KEY_SCTP_DPORT] = FIELD_DPORT,
+	[KEY_META_L4PROTO] = FIELD_L4PROTO, [KEY_ICMP_TYPE] = FIELD_ICMP_TYPE, [KEY_ICMPV6_TYPE] = FIELD_ICMP_TYPE,
+	[KEY_ICMP_CODE] = FIELD_ICMP_CODE, [KEY_ICMPV6_CODE] = FIELD_ICMP_CODE, [KEY_TCP_FLAGS] = FIELD_TCP_FLAGS, [KEY_VLAN_ID] = FIELD_VLAN_ID,
+	[KEY_IIFNAME] = FIELD_IFNAME, [KEY_OIFNAME] = FIELD_IFNAME, [KEY_ETHER_SADDR] = FIELD_ETHER_SADDR,
+	[KEY_ETHER_DADDR] = FIELD_ETHER_DADDR, [KEY_ETHER_TYPE] = FIELD_ETHER_TYPE,
+};
+
+static const struct spans *values(const struct config *c, const struct match *m)
+{
+	return m->set ? &config_set(c, m->set)->elements : &m->spans;
+}
+
+static void put(struct field_values *v, enum filter_field f, u128 x)
+{
+	v->hi[f] = x >> 64;
+	v->lo[f] = (uint64_t)x;
+	v->present |= 1u << f;
+}
+
+/* A value that some rule's match on this field begins or ends with, or one beside it; now and then any small one. */
+static u128 edge(const struct config *c, enum filter_field f, u128 mask)
+{
+	const struct chain *k = &c->chains[CHAIN_INGRESS];
+
+	for (int tries = 0; tries < 40 && k->n_rules && below(8); tries++) {
+		const struct rule *r = &k->rules[below(k->n_rules)];
+		const struct match *m = r->n_matches ? &r->matches[below(r->n_matches)] : NULL;
+		const struct spans *s = m ? values(c, m) : NULL;
+
+		if (!m || field_of[m->key] != f || m->masked || !s->n)
+			continue;
+		s = values(c, m);
+		return ((below(2) ? s->v[below(s->n)].lo : s->v[below(s->n)].hi) + (int)below(3) - 1) & mask;
+	}
+	return (u128)(below(2) ? rnd() : below(64)) & mask;
+}
+
+/* Aim at one rule, so that deep ones are reached: the values its matches ask for. */
+static void aim(const struct config *c, struct field_values *v)
+{
+	const struct chain *k = &c->chains[CHAIN_INGRESS];
+	const struct rule *r = k->n_rules ? &k->rules[below(k->n_rules)] : NULL;
+
+	for (int i = 0; r && i < r->n_matches; i++) {
+		const struct match *m = &r->matches[i];
+		const struct spans *s = values(c, m);
+		enum filter_field f = field_of[m->key];
+		const struct span *p = s->n ? &s->v[below(s->n)] : NULL;
+
+		if (v->present >> f & 1 && p && !m->masked)
+			put(v, f, below(2) ? p->lo : p->hi);
+	}
+}
+
+static void random_packet(const struct config *c, struct field_values *v)
+{
+	static const uint8_t protos[] = { 6, 6, 17, 132, 1, 58, 47 };
+	uint32_t proto = protos[below(sizeof(protos))];
+	bool later = !below(12);
+
+	memset(v, 0, sizeof(*v));
+	put(v, FIELD_IFNAME, edge(c, FIELD_IFNAME, ~(u128)0));
+	put(v, FIELD_ETHER_SADDR, edge(c, FIELD_ETHER_SADDR, (1ull << 48) - 1));
+	put(v, FIELD_ETHER_DADDR, edge(c, FIELD_ETHER_DADDR, (1ull << 48) - 1));
+	put(v, FIELD_ETHER_TYPE, edge(c, FIELD_ETHER_TYPE, 0xffff));
+	if (below(3))
+		put(v, FIELD_VLAN_ID, edge(c, FIELD_VLAN_ID, 0xfff));
+	if (!below(16)) {	/* no IP */
+		aim(c, v);
+		return;
+	}
+	put(v, FIELD_FAMILY, below(2) ? 4 : 6);
+	put(v, v->lo[FIELD_FAMILY] == 4 ? FIELD_SADDR4 : FIELD_SADDR6, 0);
+	put(v, v->lo[FIELD_FAMILY] == 4 ? FIELD_DADDR4 : FIELD_DADDR6, 0);
+	for (int f = FIELD_SADDR4; f <= FIELD_DADDR6; f++)
+		if (v->present >> f & 1)
+			put(v, f, edge(c, f, f < FIELD_SADDR6 ? (u128)0xffffffff : ~(u128)0));
+	put(v, FIELD_L4PROTO, proto);
+	if (!later && (proto == 6 || proto == 17 || proto == 132)) {
+		put(v, FIELD_SPORT, edge(c, FIELD_SPORT, 0xffff));
+		put(v, FIELD_DPORT, edge(c, FIELD_DPORT, 0xffff));
+		if (proto == 6)
+			put(v, FIELD_TCP_FLAGS, rnd() & 0xff);
+	}
+	if (!later && proto == (v->lo[FIELD_FAMILY] == 4 ? 1 : 58)) {
+		put(v, FIELD_ICMP_TYPE, edge(c, FIELD_ICMP_TYPE, 0xff));
+		put(v, FIELD_ICMP_CODE, edge(c, FIELD_ICMP_CODE, 0xff));
+	}
+	if (below(2))
+		aim(c, v);
+}
+
+/* ---- the naive oracle */
+
+static bool implied(const struct match *m, const struct field_values *v)
+{
+	static const uint8_t proto[KEY_COUNT] = {
+		[KEY_TCP_SPORT] = 6, [KEY_TCP_DPORT] = 6, [KEY_TCP_FLAGS] = 6, [KEY_UDP_SPORT] = 17, [KEY_UDP_DPORT] = 17,
+		[KEY_SCTP_SPORT] = 132, [KEY_SCTP_DPORT] = 132, [KEY_ICMP_TYPE] = 1, [KEY_ICMP_CODE] = 1, [KEY_ICMPV6_TYPE] = 58,
+		[KEY_ICMPV6_CODE] = 58,
+	};
+
+	if (!(v->present >> field_of[m->key] & 1))
+		return false;
+	if (proto[m->key] && v->lo[FIELD_L4PROTO] != proto[m->key])
+		return false;
+	if (proto[m->key] == 1 || proto[m->key] == 58)
+		return v->lo[FIELD_FAMILY] == (proto[m->key] == 1 ? 4 : 6);
+	return true;
+}
+
+static bool match_holds(const struct config *c, const struct match *m, const struct field_values *v)
+{
+	u128 x = (u128)v->hi[field_of[m->key]] << 64 | v->lo[field_of[m->key]];
+	const struct spans *s = values(c, m);
+	bool in = false;
+
+	if (!implied(m, v))
+		return false;
+	if (m->masked)
+		in = ((uint8_t)x & m->mask) == m->value;
+	for (int i = 0; !m->masked && i < s->n; i++)
+		in |= s->v[i].lo <= x && x <= s->v[i].hi;
+	return in != m->negate;
+}
+
+/* Id of the rule that decides, 0: the policy. */
+static uint32_t naive_classify(const struct config *c, const struct field_values *v, bool *drops)
+{
+	const struct chain *k = &c->chains[CHAIN_INGRESS];
+
+	for (int i = 0; i < k->n_rules; i++) {
+		bool holds = k->rules[i].verdict != RULE_CONTINUE;
+
+		for (int m = 0; holds && m < k->rules[i].n_matches; m++)
+			holds = match_holds(c, &k->rules[i].matches[m], v);
+		*drops = k->rules[i].verdict == RULE_DROP;
+		if (holds)
+			return k->rules[i].id;
+	}
+	*drops = k->policy_drop;
+	return 0;
+}
+
+/* ---- tests */
+
+struct tally {
+	uint32_t packets, by_rule, deep;
+};
+
+static void check_packet(const struct config *c, const struct compiled *out, struct tally *t)
+{
+	struct field_values v;
+	uint32_t got, model, naive;
+	bool drops;
+
+	random_packet(c, &v);
+	got = compiled_classify(out, CHAIN_INGRESS, &v);
+	model = model_classify(c, CHAIN_INGRESS, &v);
+	naive = naive_classify(c, &v, &drops);
+	if (got != model || (got & RULE_ID_MASK) != (naive ? naive : (uint32_t)RULE_POLICY_INGRESS) || drops != !!(got & RULE_DROP_BIT)) {
+		config_print(stderr, c);
+		fail_msg("compiled %#x, model %#x, naive %u %s for a packet with fields %#x", got, model, naive, drops ? "drop" : "accept",
+			 v.present);
+	}
+	t->packets++;
+	t->by_rule += naive != 0;
+	t->deep += naive >= RULE_FIRST + 20;
+}
+
+static void check_config(int n_rules, struct tally *tally)
+{
+	struct compiled out;
+	struct config c;
+	uint32_t id = RULE_FIRST;
+
+	random_config(&c, n_rules);
+	for (int k = 0; k < CHAIN_COUNT; k++)
+		for (int i = 0; i < c.chains[k].n_rules; i++)
+			c.chains[k].rules[i].id = id++;
+	assert_int_equal(compile(&out, &c), 0);
+	for (int i = 0; i < PACKETS; i++)
+		check_packet(&c, &out, tally);
+	compiled_free(&out);
+	config_free(&c);
+}
+
+static void agrees_with_the_model_on_random_rules(void **unused)
+{
+	struct tally tally = {};
+
+	(void)unused;
+	for (int i = 0; i < RULE_SETS; i++)
+		check_config(i < 4 ? i : (int)below(i % 3 ? 60 : 300) + 1, &tally);
+	print_message("%u packets, %u decided by a rule, %u by one behind the twentieth\n", tally.packets, tally.by_rule, tally.deep);
+	assert_int_equal(tally.packets, RULE_SETS * PACKETS);
+	assert_true(tally.by_rule > tally.packets / 4);		/* the packets do meet the rules */
+	assert_true(tally.deep > tally.packets / 50);
+}
+
+/* ---- what random rules seldom show */
+
+static uint32_t classify_text(const char *text, const struct field_values *v)
+{
+	struct compiled out;
+	struct config c;
+	uint32_t id = RULE_FIRST, entry;
+
+	if (config_parse(&c, "text", text))
+		fail_msg("%s: %s", text, fail_message());
+	for (int i = 0; i < c.chains[CHAIN_INGRESS].n_rules; i++)
+		c.chains[CHAIN_INGRESS].rules[i].id = id++;
+	assert_int_equal(compile(&out, &c), 0);
+	entry = compiled_classify(&out, CHAIN_INGRESS, v);
+	assert_int_equal(entry, model_classify(&c, CHAIN_INGRESS, v));
+	compiled_free(&out);
+	config_free(&c);
+	return entry;
+}
+
+static struct field_values tcp4(uint32_t saddr, uint16_t dport)
+{
+	struct field_values v = {};
+
+	put(&v, FIELD_FAMILY, 4);
+	put(&v, FIELD_SADDR4, saddr);
+	put(&v, FIELD_DADDR4, 0);
+	put(&v, FIELD_L4PROTO, 6);
+	put(&v, FIELD_SPORT, 1);
+	put(&v, FIELD_DPORT, dport);
+	put(&v, FIELD_TCP_FLAGS, 2);
+	return v;
+}
+
+enum { POLICY = RULE_POLICY_INGRESS, FIRST = RULE_FIRST, SECOND };
+
+static void decides_by_what_the_sentence_says(void **unused)
+{
+	static const struct {
+		const char *name, *rules;
+		uint32_t entry;
+	} vectors[] = {		/* for a SYN from 10.0.0.1 to port 80 */
+		{ "nothing but a policy", "policy drop", POLICY | RULE_DROP_BIT },
+		{ "no text at all", "", POLICY },
+		{ "a rule without a match takes all", "drop", FIRST | RULE_DROP_BIT },
+		{ "the first match wins", "ip saddr 10.0.0.0/8 accept\ntcp dport 80 drop", FIRST },
+		{ "a rule that only counts does not decide", "counter\ntcp dport 80 drop", SECOND | RULE_DROP_BIT },
+		{ "only rules that count: the policy decides", "counter\nip saddr 10.0.0.1 counter", POLICY },
+		{ "an empty set matches nothing", "ip saddr @none drop", POLICY },
+		{ "what is not in an empty set is everything", "ip saddr != @none drop", FIRST | RULE_DROP_BIT },
+		{ "what has no field is not unequal either", "ip6 saddr != 2001:db8::1 drop", POLICY },
+		{ "a rule of the other protocol", "udp dport 80 drop", POLICY },
+		{ "the whole space of addresses", "ip saddr 0.0.0.0/0 drop", FIRST | RULE_DROP_BIT },
+		{ "the whole space of ports", "tcp dport 0-65535 drop", FIRST | RULE_DROP_BIT },
+		{ "all but the whole space", "tcp dport != 0-65535 drop", POLICY },
+		{ "flags may differ between packets of a flow", "tcp flags syn drop", FIRST | RULE_DROP_BIT | RULE_VARIANT_BIT },
+		{ "the same field twice: both hold", "tcp dport 70-90 tcp dport 80-100 drop", FIRST | RULE_DROP_BIT },
+		{ "the same field twice: one does not", "tcp dport 70-90 tcp dport != 80 drop", POLICY },
+	};
+	struct field_values v = tcp4(0x0a000001, 80);
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+		char text[512];
+		uint32_t got;
+
+		snprintf(text, sizeof(text), "set none { type ipv4_addr; flags interval }\nchain ingress {\n%s\n}\n", vectors[i].rules);
+		got = classify_text(text, &v);
+		if (got != vectors[i].entry)
+			fail_msg("%s: %#x, not %#x", vectors[i].name, got, vectors[i].entry);
+	}
+}
+
+static void reaches_the_ends_of_addresses(void **unused)
+{
+	struct field_values v = tcp4(0xffffffff, 65535), six = {};
+
+	(void)unused;
+	assert_int_equal(classify_text("chain ingress {\nip saddr 255.255.255.255 tcp dport 65535 drop\n}", &v), FIRST | RULE_DROP_BIT);
+	assert_int_equal(classify_text("chain ingress {\nip saddr 0.0.0.0 drop\n}", &v), POLICY);
+	put(&six, FIELD_FAMILY, 6);
+	put(&six, FIELD_L4PROTO, 17);
+	put(&six, FIELD_SADDR6, ~(u128)0);
+	put(&six, FIELD_DADDR6, (u128)1 << 64);
+	assert_int_equal(classify_text("chain ingress {\nip6 saddr ffff::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff drop\n}", &six),
+			 FIRST | RULE_DROP_BIT);
+	assert_int_equal(classify_text("chain ingress {\nip6 daddr ::1:0:0:0:0 drop\n}", &six), FIRST | RULE_DROP_BIT);
+	assert_int_equal(classify_text("chain ingress {\nip6 daddr ::ffff:ffff:ffff:ffff drop\n}", &six), POLICY);
+}
+
+/* The tables' place in the kernel follows their size. */
+static void takes_the_smallest_map_that_fits(void **unused)
+{
+	static const struct { int rules; uint32_t size_class; } cases[] = { { 1, FILTER_SMALL }, { 700, FILTER_MEDIUM }, { 6000, FILTER_LARGE } };
+
+	(void)unused;
+	for (int i = 0; i < 3; i++) {
+		struct text *t = must(malloc(sizeof(*t)));
+		struct compiled out;
+		struct config c;
+
+		t->n = 0;
+		add(t, "chain ingress {\n");
+		for (int r = 0; r < cases[i].rules; r++)
+			add(t, "ip saddr 10.%d.%d.1 drop\n", r >> 8, r & 255);
+		add(t, "}\n");
+		assert_int_equal(config_parse(&c, "many", t->s), 0);
+		assert_int_equal(compile(&out, &c), 0);
+		assert_int_equal(out.filter.size_class, cases[i].size_class);
+		assert_true(out.n_words <= out.filter.size_class);
+		compiled_free(&out);
+		config_free(&c);
+		free(t);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(agrees_with_the_model_on_random_rules),
+		cmocka_unit_test(decides_by_what_the_sentence_says),
+		cmocka_unit_test(reaches_the_ends_of_addresses),
+		cmocka_unit_test(takes_the_smallest_map_that_fits),
+	};
+
+	state = seed();
+	print_message("WEIR_SEED=%llu\n", (unsigned long long)state);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
