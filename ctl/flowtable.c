@@ -156,5 +156,5 @@ int flows_read(struct flow_view **v, size_t *n)
 	merge(&l);
 	*v = l.v;
 	*n = l.n;
-	return err && fail_message() ? EXIT_NOTHING : err;
+	return err;
 }

@@ -12,7 +12,7 @@ enum { LINE_SHOWN = 160 };	/* bytes of a source line that are shown at most */
 
 static struct {
 	char *message, *file, *text;
-	int line, column;
+	int line, column, code;
 } failure;
 
 const char *program_name = "weir";
@@ -64,7 +64,7 @@ static char *window(const char *text, int *column)
 	return clean(s);
 }
 
-static void record(struct where at, const char *text, const char *fmt, va_list ap)
+static void record(int code, struct where at, const char *text, const char *fmt, va_list ap)
 {
 	int column = at.column;
 
@@ -73,6 +73,7 @@ static void record(struct where at, const char *text, const char *fmt, va_list a
 	if (vasprintf(&failure.message, fmt, ap) < 0)
 		must(NULL);
 	clean(failure.message);
+	failure.code = code;
 	failure.line = at.line;
 	failure.column = column;
 	if (at.line && at.file)
@@ -86,7 +87,7 @@ int fail(int code, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	record((struct where){ 0 }, NULL, fmt, ap);
+	record(code, (struct where){ 0 }, NULL, fmt, ap);
 	va_end(ap);
 	return code;
 }
@@ -96,7 +97,7 @@ int fail_at(int code, struct where at, const char *text, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	record(at, text, fmt, ap);
+	record(code, at, text, fmt, ap);
 	va_end(ap);
 	return code;
 }
@@ -164,6 +165,7 @@ int fail_report(int code, const char *program, const char *context, bool json)
 {
 	if (!code || !failure.message)
 		return code;
+	code = failure.code;
 	if (json)
 		report_json(code);
 	else

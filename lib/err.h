@@ -30,7 +30,8 @@ void fail_clear(void);
 const char *fail_message(void);
 
 /* Print what was recorded: to stderr as text, prefixed "PROGRAM: CONTEXT: " (context may be NULL), or as
- * {"error":{"message","file","line","column","code"}} on stdout when json. Does nothing for code 0. Returns code. */
+ * {"error":{"message","file","line","column","code"}} on stdout when json. Does nothing for code 0. Returns the code that was recorded
+ * with the message, code when there was none: on the way up a caller may know less. */
 int fail_report(int code, const char *program, const char *context, bool json);
 
 /* p, or the end of the program when there was no memory: what malloc and its kin return goes through it. */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+#include "../maps/datapath.h"
 #include "err.h"
 #include "run.h"
 
@@ -59,11 +60,35 @@ int run_lock(void)
 	return fail(EXIT_FAILED, "another weir command holds %s for more than ten seconds", run_path("lock"));
 }
 
+/* Tables of another schema would be misread. Asked once a process. */
+static int check_schema(void)
+{
+	static bool checked;
+	struct datapath d = {};
+	__u32 zero = 0;
+	int fd;
+
+	if (checked)
+		return 0;
+	fd = bpf_obj_get(run_path("bpf/maps/datapath"));
+	if (fd < 0)
+		return 0;	/* opening the map asked for says why */
+	checked = !bpf_map_lookup_elem(fd, &zero, &d) && d.schema == WEIR_SCHEMA;
+	close(fd);
+	if (checked)
+		return 0;
+	return fail(EXIT_REFUSED, "the running instance has tables of schema %u, this program's are of schema %u: weir-loader detach --all and attach "
+		    "again (flows and counters start anew)", d.schema, WEIR_SCHEMA);
+}
+
 int run_map(const char *name, bool write)
 {
 	LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = write ? 0 : BPF_F_RDONLY);
-	int fd = bpf_obj_get_opts(run_path("bpf/maps/%s", name), &opts);
+	int fd;
 
+	if (strcmp(name, "datapath") && check_schema())
+		return -1;
+	fd = bpf_obj_get_opts(run_path("bpf/maps/%s", name), &opts);
 	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT)

@@ -16,7 +16,7 @@ const char *run_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)))
 /* Take the instance's lock (waits at most ten seconds); held until the process ends. Returns an exit code. */
 int run_lock(void);
 
-/* Open a pinned map by name. Returns an fd, or -1 after fail(EXIT_NOTHING or EXIT_FAILED, …). */
+/* Open a pinned map by name, if the instance's tables are of our schema. Returns an fd, or -1 after fail(). */
 int run_map(const char *name, bool write);
 
 /* mmap a whole array map. *size: bytes mapped. NULL after fail(). */

@@ -4,6 +4,7 @@ and nothing else; what export writes, apply takes."""
 import json
 import os
 import random
+import subprocess
 
 import pytest
 from net import CTL, Lab, sh
@@ -219,6 +220,13 @@ def test_rules_are_added_placed_and_deleted_and_keep_their_ids(base):
     assert [r for r in rules(base) if r in (first, second, third)] == [first, third]
     base.ctl("rule", "policy", "ingress", "drop")
     assert "policy drop" in base.ctl("export").stdout
+
+
+def test_commands_at_the_same_time_lose_nothing(base):
+    adding = [subprocess.Popen([CTL, "--run-dir", base.run_dir, "rule", "add", "ingress", "tcp", "dport", str(1000 + i), "drop"]) for i in range(12)]
+    assert [p.wait(30) for p in adding] == [0] * 12
+    texts = [r[1] for r in rules(base)]
+    assert sorted(t for t in texts if "dport 1" in t) == sorted("tcp dport %d drop" % (1000 + i) for i in range(12))
 
 
 def test_sets_are_changed_element_by_element(base):

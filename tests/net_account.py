@@ -194,3 +194,25 @@ def test_two_cpus_and_expiring_entries_lose_nothing(pair):
     verify = pair.ctl_json("flow", "verify")
     assert verify["exported"]["packets"] > 0, "entries passed on"
     assert verify["difference"] == {"packets": 0, "bytes": 0}
+
+
+def test_flows_are_filtered_sorted_and_limited(pair):
+    pair.attach("b", "b0")
+    mix(pair)
+    every = pair.flows()
+    size = lambda f: f["bytes"] + f["reverse_bytes"]
+    assert [size(f) for f in every] == sorted(map(size, every), reverse=True), "largest first"
+    assert {f["proto"] for f in pair.flows("--proto", "tcp")} == {"tcp"}
+    assert {f["proto"] for f in pair.flows("--proto", "1")} == {"icmp"}
+    assert all("fd01::2" in (f["src"], f["dst"]) for f in pair.flows("--address", "fd01::2"))
+    assert {5001} <= {p for f in pair.flows("--port", "5001") for p in (f["sport"], f["dport"])}
+    assert all(5001 in (f["sport"], f["dport"]) for f in pair.flows("--port", "5001"))
+    assert len(pair.flows("-n", "2")) == len(pair.flows("--limit", "2")) == 2
+    assert pair.flows("-n") == every or len(pair.flows("-n")) == len(every)
+    packets = [f["packets"] + f["reverse_packets"] for f in pair.flows("--sort", "packets")]
+    assert packets == sorted(packets, reverse=True)
+    tcp = pair.flows("--proto", "tcp", "--address", "10.1.0.2")[0]
+    assert (tcp["src"], tcp["dst"], tcp["dport"], tcp["state"]) == ("10.1.0.1", "10.1.0.2", 5001, "closed")
+    assert set("SAF") <= set(tcp["tcp_flags"]) and set("SAF") <= set(tcp["reverse_tcp_flags"])
+    assert 0 < tcp["first_ns"] <= tcp["last_ns"]
+    assert [f for f in every if f["fragments"] and f["proto"] == "icmp"], "later fragments are a flow of their own"

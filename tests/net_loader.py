@@ -167,6 +167,20 @@ def test_missing_capabilities(lab):
     assert [h["mode"] for h in status(lab)[0]["hooks"]] == ["native", "tcx", "tcx"]
 
 
+def test_tables_of_another_schema_are_not_touched(lab):
+    lab.attach("b", "b0")
+    path = os.path.join(lab.run_dir, "bpf/maps/datapath")
+    value = json.loads(sh("bpftool", "-j", "map", "dump", "pinned", path).stdout)[0]["value"]
+    sh("bpftool", "map", "update", "pinned", path, "key", *["0"] * 4, "value", "0x63", *value[1:])
+    for words in (["upgrade"], ["status"], ["attach", "lo", "--netns", lab.ns("b"), "--mode", "skb"]):
+        refused(lab, 4, "tables of schema 99", *words)
+    for words in (["export"], ["flow", "list"], ["stats"], ["rule", "list"]):
+        p = lab.ctl(*words, check=False)
+        assert p.returncode == 4 and "tables of schema 99, this program's are of schema 1" in p.stderr, p.stderr
+    assert pings(lab)
+    lab.loader("detach", "--all")
+
+
 def test_no_bpffs(lab):
     """In a mount namespace of its own the loader mounts no bpffs: all pins would be gone with it."""
     p = sh("ip", "netns", "exec", lab.ns("b"), LOADER, "attach", "b0", "--run-dir", lab.make_run_dir(), check=False)
