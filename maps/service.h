@@ -74,9 +74,9 @@ enum next_hop_status { NEXT_HOP_NONE, NEXT_HOP_OK, NEXT_HOP_LOCAL, NEXT_HOP_ASK,
 _Static_assert(sizeof(struct next_hop) == 64, "one cache line");
 
 struct fragment {
-	__u64 key;		/* hash of addresses, id and protocol; 0: empty */
+	__u64 key_backend;	/* 48 bits of a keyed hash of addresses, id and protocol, then the backend: one store */
 	__u32 jiffies;
-	__u32 backend;
+	__u32 pad;
 };
 
 /* The hash of a flow onto a ring is the same on all nodes and at all times: multipliers are constants, sources of both families

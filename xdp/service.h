@@ -73,6 +73,8 @@ static __always_inline __u32 service_choose(const struct service_entry *s, struc
 	return ring_pick(s, ring_hash(src.w[0], src.w[1], dst.w[0], dst.w[1], (__u32)sport << 16 | dport, proto));
 }
 
+#define FRAGMENT_BACKEND_MASK 0xffffull
+
 static __always_inline struct fragment *fragment_slot(const struct pkt *p, __u64 *key)
 {
 	__u64 h = (p->saddr.w[0] ^ p->saddr.w[1] * 0x9e3779b97f4a7c15ull) + program.seed[0];
@@ -81,20 +83,22 @@ static __always_inline struct fragment *fragment_slot(const struct pkt *p, __u64
 	h = (h ^ h >> 32 ^ p->daddr.w[0]) * (program.seed[1] | 1);
 	h = (h ^ h >> 32 ^ p->daddr.w[1]) * (program.seed[2] | 1);
 	h = (h ^ h >> 32 ^ ((__u64)p->frag_id << 8 | p->proto)) * (program.seed[3] | 1);
-	*key = h | 1;
-	i = h >> 40 & (FRAGMENT_SLOTS - 1);
+	h ^= h >> 32;
+	*key = h & ~FRAGMENT_BACKEND_MASK;
+	i = (h * (program.seed[4] | 1)) >> 40 & (FRAGMENT_SLOTS - 1);
 	return bpf_map_lookup_elem(&fragments, &i);
 }
 
 /* Where the first fragment of this datagram went; 0: not seen, or forgotten. */
 static __noinline __u32 fragment_backend(const struct pkt *p)
 {
-	__u64 key;
+	__u64 key, had;
 	struct fragment *f = fragment_slot(p, &key);
 
-	if (!f || f->key != key || jiffies_now() - f->jiffies > FRAGMENT_SECONDS * program.hz)
+	if (!f || jiffies_now() - f->jiffies > FRAGMENT_SECONDS * program.hz)
 		return 0;
-	return f->backend;
+	had = *(volatile __u64 *)&f->key_backend;
+	return (had & ~FRAGMENT_BACKEND_MASK) == key ? had & FRAGMENT_BACKEND_MASK : 0;
 }
 
 static __noinline int fragment_note(const struct pkt *p)
@@ -104,11 +108,8 @@ static __noinline int fragment_note(const struct pkt *p)
 
 	if (!f)
 		return 0;
-	*(volatile __u64 *)&f->key = 0;
 	f->jiffies = jiffies_now();
-	f->backend = p->backend;
-	barrier();
-	*(volatile __u64 *)&f->key = key;
+	*(volatile __u64 *)&f->key_backend = key | p->backend;
 	return 0;
 }
 
