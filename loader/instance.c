@@ -17,6 +17,7 @@
 #include "../lib/err.h"
 #include "../lib/run.h"
 #include "instance.h"
+#include "netns.h"
 
 #define DEFAULT_FLOWS (1ul << 20)
 #define WAYS_BITS 3		/* log2 of FLOW_WAYS */
@@ -61,13 +62,14 @@ static int parent_of(int pid)
 	return parent;
 }
 
-/* A bpffs mounted in a mount namespace that began with an ancestor of ours (`ip netns exec`) would be gone with it, and all pins too. */
+/* `ip netns exec` gives a command a mount namespace of its own: a bpffs mounted there would be gone with it, and all pins too. Mount namespaces
+ * that last (containers, chroots) have no such network namespace. */
 static bool private_mounts(void)
 {
 	struct stat self, other;
 	char path[64];
 
-	if (stat("/proc/self/ns/mnt", &self))
+	if (!netns_home_is_named() || stat("/proc/self/ns/mnt", &self))
 		return false;
 	for (int pid = getppid(); pid > 0; pid = parent_of(pid)) {
 		snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);

@@ -96,6 +96,16 @@ const char *netns_name(__u64 inode, char *buf, size_t size)
 	return buf;
 }
 
+bool netns_home_is_named(void)
+{
+	char name[NAME_MAX + 1];
+	int fd = remember_home() < 0 ? -1 : open_by_inode(inode_of(home), name, sizeof(name));
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 int netns_enter_inode(__u64 inode)
 {
 	char name[NAME_MAX + 1];
