@@ -65,7 +65,7 @@ static struct jiffy_clock jiffy_clock(void)
 	c.tick_ns = t.tv_nsec ? t.tv_nsec : 4000000;
 	if (!jiffies_by_kernel(&c.now))
 		c.now = jiffies_by_clock(c.tick_ns);
-	clock_gettime(CLOCK_REALTIME, &t);
+	clock_gettime(CLOCK_REALTIME_COARSE, &t);	/* it ticks with jiffies */
 	c.wall_ns = t.tv_sec * 1000000000ull + t.tv_nsec;
 	return c;
 }

@@ -13,8 +13,9 @@
 #include <unistd.h>
 #include "err.h"
 #include "out.h"
+#include "stream.h"
 
-enum { FLUSH_BYTES = 256 << 10, MAX_DEPTH = 16, MAX_COLUMNS = 64, CELL_BYTES = 512 };
+enum { MAX_DEPTH = 16, MAX_COLUMNS = 64, CELL_BYTES = 512 };
 enum level_kind { LEVEL_DOCUMENT, LEVEL_LIST, LEVEL_ROW, LEVEL_OBJECT };
 
 struct level {
@@ -40,109 +41,7 @@ static struct {
 	bool tree, printed;
 	struct lines_column column[MAX_COLUMNS];
 	int columns, at;		/* at: the next column of the current line */
-	char *data;
-	size_t len, size;
-	int error;			/* errno of the first failed write */
 } out;
-
-/* ---- buffer ---- */
-
-static void flush(void)
-{
-	size_t done = 0;
-
-	while (done < out.len && !out.error) {
-		ssize_t n = write(STDOUT_FILENO, out.data + done, out.len - done);
-
-		if (n >= 0)
-			done += n;
-		else if (errno != EINTR)
-			out.error = errno;
-	}
-	out.len = 0;
-}
-
-static char *reserve(size_t n)
-{
-	if (out.len + n > out.size) {
-		size_t size = (out.len + n) * 2 + FLUSH_BYTES;
-		char *data = realloc(out.data, size);
-
-		if (!data)
-			abort();
-		out.data = data;
-		out.size = size;
-	}
-	return out.data + out.len;
-}
-
-static void put(const char *s, size_t n)
-{
-	memcpy(reserve(n), s, n);
-	out.len += n;
-}
-
-static void put_text(const char *s)
-{
-	put(s, strlen(s));
-}
-
-static void put_char(char c)
-{
-	*reserve(1) = c;
-	out.len++;
-}
-
-/* Length of the UTF-8 sequence at s (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF), 0 if it is none. */
-static int utf8_length(const unsigned char *s)
-{
-	unsigned int least = 0x80, most = 0xbf;
-	int n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-
-	if (s[0] == 0xe0)
-		least = 0xa0;
-	else if (s[0] == 0xed)
-		most = 0x9f;
-	else if (s[0] == 0xf0)
-		least = 0x90;
-	else if (s[0] == 0xf4)
-		most = 0x8f;
-	for (int i = 1; i < n; i++, least = 0x80, most = 0xbf)
-		if (s[i] < least || s[i] > most)
-			return 0;
-	return n;
-}
-
-/* ---- JSON ---- */
-
-static void put_string(const char *s)
-{
-	static const char hex[] = "0123456789abcdef";
-	const char *short_form;
-
-	put_char('"');
-	while (*s) {
-		unsigned char c = *s;
-		int n = utf8_length((const unsigned char *)s);
-
-		if (!n) {
-			put_text("\\ufffd");	/* JSON is UTF-8; names of processes are any bytes */
-			s++;
-		} else if (c >= 0x20 && c != '"' && c != '\\') {
-			put(s, n);
-			s += n;
-		} else {
-			short_form = strchr("\"\"\\\\\bb\ff\nn\rr\tt", c);
-			put_char('\\');
-			if (short_form)
-				put_char(short_form[1]);
-			else
-				put((char []){ 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 5);
-			s++;
-		}
-	}
-	put_char('"');
-}
 
 static struct level *top(void)
 {
@@ -303,13 +202,6 @@ static void table_cell(const char *key, const char *value, bool right)
 
 /* ---- lines ---- */
 
-static void put_spaces(int n)
-{
-	if (n > 0) {
-		memset(reserve(n), ' ', n);
-		out.len += n;
-	}
-}
 
 /* Characters, not bytes, make the width; what would move the cursor becomes '?'. */
 static void put_padded(const char *s, int width, bool last)
@@ -322,11 +214,11 @@ static void put_padded(const char *s, int width, bool last)
 	pad = abs(width) - chars;
 	if (width > 0)
 		put_spaces(pad);
-	start = out.len;
+	start = stream.len;
 	put(s, n);
-	for (size_t i = start; i < out.len; i++)
-		if ((unsigned char)out.data[i] < 0x20 || out.data[i] == 0x7f)
-			out.data[i] = '?';
+	for (size_t i = start; i < stream.len; i++)
+		if ((unsigned char)stream.data[i] < 0x20 || stream.data[i] == 0x7f)
+			stream.data[i] = '?';
 	if (width < 0 && !last)
 		put_spaces(pad);
 	if (!last)
@@ -361,7 +253,7 @@ static void lines_header(void)
 		put_padded(name, out.column[i].width, i == out.columns - 1);
 	}
 	put_char('\n');
-	flush();
+	stream_flush();
 }
 
 /* ---- values of any kind ---- */
@@ -388,7 +280,8 @@ void out_start(bool json)
 	setlocale(LC_CTYPE, "");	/* tree lines in the terminal's characters */
 	scols_unref_table(out.table);
 	scols_unref_table(out.facts);
-	free(out.data);
+	stream_free();
+	stream.error = 0;
 	memset(&out, 0, sizeof(out));
 	out.json = json;
 	if (json)
@@ -417,7 +310,7 @@ void out_lines(void)
 {
 	out.lines = true;
 	if (out.json)
-		out.len = 0;		/* no document around the rows */
+		stream.len = 0;		/* no document around the rows */
 	else
 		lines_header();
 }
@@ -432,8 +325,8 @@ static void row_end(void)
 	if (top()->bare)
 		put_char('\n');
 	out.at = 0;
-	if ((out.json || out.lines) && out.len >= FLUSH_BYTES)
-		flush();
+	if ((out.json || out.lines) && stream.len >= STREAM_FULL)
+		stream_flush();
 }
 
 void out_list(const char *key)
@@ -633,13 +526,13 @@ void out_strings(const char *key, const char *const *values, int n)
 
 static int write_status(void)
 {
-	return out.error ? fail(EXIT_FAILED, "standard output: %s", strerror(out.error)) : EXIT_DONE;
+	return stream.error ? fail(EXIT_FAILED, "standard output: %s", strerror(stream.error)) : EXIT_DONE;
 }
 
 int out_flush(void)
 {
 	row_end();
-	flush();
+	stream_flush();
 	return write_status();
 }
 
@@ -650,9 +543,7 @@ int out_finish(void)
 	table_print(&out.table);
 	if (out.json && !out.lines)
 		put("}\n", 2);
-	flush();
-	free(out.data);
-	out.data = NULL;
-	out.size = 0;
+	stream_flush();
+	stream_free();
 	return write_status();
 }
