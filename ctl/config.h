@@ -169,6 +169,7 @@ struct config {
 	struct chain chains[CHAIN_COUNT];
 	struct service *services;
 	int n_services;
+	uint32_t last_slot;	/* the backend slot given out last; ids.c keeps it; not in the text */
 	char **files;		/* names that `where` points to, owned */
 	int n_files;
 };

@@ -105,11 +105,11 @@ static uint32_t slot_in(const struct config *old, const struct service *s, const
 	return 0;
 }
 
-/* Slots are handed out from behind the highest in use, in a circle. One may be reused at once: generation.c sweeps the flows that still name it. */
+/* Slots are handed out in a circle that goes on where the last generation stopped, so that a slot rests as long as possible. */
 static int assign_backends(struct ids *ids, const struct config *old, struct config *c)
 {
 	bool *used = must(calloc(MAX_BACKENDS, 1));
-	uint32_t next = 0, n = 0;
+	uint32_t next = old->last_slot, n = 0;
 	int err = 0, left = MAX_BACKENDS - 1;
 
 	for (int i = 0; i < old->n_services; i++) {
@@ -117,7 +117,6 @@ static int assign_backends(struct ids *ids, const struct config *old, struct con
 			uint32_t slot = old->services[i].backends[b].slot;
 
 			used[slot % MAX_BACKENDS] = true;
-			next = slot > next ? slot : next;
 			left--;
 		}
 	}
@@ -143,6 +142,7 @@ static int assign_backends(struct ids *ids, const struct config *old, struct con
 			ids->new_backends[ids->n_new_backends++] = next;
 		}
 	}
+	c->last_slot = next;
 	free(used);
 	return err;
 }
@@ -211,6 +211,7 @@ void ids_print(FILE *f, const struct config *c)
 			fprintf(f, " %u", c->chains[k].rules[i].id);
 		fputc('\n', f);
 	}
+	fprintf(f, "#ids last-slot %u\n", c->last_slot);
 	for (int i = 0; i < c->n_services; i++) {
 		fprintf(f, "#ids backend %s", c->services[i].name);
 		for (int b = 0; b < c->services[i].n_backends; b++)
@@ -224,6 +225,8 @@ static void read_line(struct config *c, char *line)
 	char *save, *kind = strtok_r(line + 4, " \n", &save), *name = strtok_r(NULL, " \n", &save), *word;
 	struct service *s = name ? config_service(c, name) : NULL;
 
+	if (name && !strcmp(kind, "last-slot"))
+		c->last_slot = strtoul(name, NULL, 10);
 	for (int i = 0; name && (word = strtok_r(NULL, " \n", &save)); i++) {
 		uint32_t id = strtoul(word, NULL, 10);
 
