@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A packet's way through tc: the same stages as xdp/main.bpf.c, for skbs. Ingress does XDP's work where XDP is not attached; where it is, ingress
  * only sends what XDP handed over. Where weir has no opinion the next program decides. */
+#define PARSE_CONTEXT struct __sk_buff
 #include "../xdp/program.h"
 #include "../maps/handover.h"
 #include "../maps/interface.h"

@@ -47,7 +47,7 @@ static __always_inline int skb_parse(struct __sk_buff *skb, struct pkt *p, struc
 	skb_linear(skb);
 	p->frame_len = p->len = skb->len;
 	p->packets = skb->gso_segs > 1 ? skb->gso_segs : 1;
-	why = parse(p, q, (void *)(long)skb->data, (void *)(long)skb->data_end);
+	why = parse(skb, p, q);
 	skb_vlan(skb, p);
 	skb_segments(skb, p);
 	return why;

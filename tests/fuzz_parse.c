@@ -19,9 +19,10 @@ static struct result run(const uint8_t *data, uint32_t len, uint32_t linear, uin
 {
 	struct result r = { .p = { .len = len, .frame_len = len, .packets = packets } };
 	uint8_t *copy = malloc(linear + 2);
+	struct parse_context c = { (unsigned long)copy + 2, (unsigned long)copy + 2 + linear };
 
 	memcpy(copy + 2, data, linear);
-	r.verdict = parse(&r.p, &r.q, copy + 2, copy + 2 + linear);
+	r.verdict = parse(&c, &r.p, &r.q);
 	free(copy);
 	return r;
 }

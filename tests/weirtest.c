@@ -84,6 +84,7 @@ int weir_parse(const void *buf, __u32 len, __u32 linear, __u32 packets, struct w
 {
 	struct pkt p = { .len = len, .frame_len = len, .packets = packets };
 	struct quote q = {};
+	struct parse_context c;
 	int why;
 	char *data;
 
@@ -92,7 +93,8 @@ int weir_parse(const void *buf, __u32 len, __u32 linear, __u32 packets, struct w
 	data = fenced(buf, linear);
 	if (!data)
 		return -ENOMEM;
-	why = parse(&p, &q, data, data + linear);
+	c = (struct parse_context){ (unsigned long)data, (unsigned long)data + linear };
+	why = parse(&c, &p, &q);
 	fill(out, &p, &q);
 	out->verdict = why;
 	return why;

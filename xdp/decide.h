@@ -159,7 +159,7 @@ static __always_inline void stage_count(struct pkt *p, const struct decided *r, 
 		p->booked = PASS_NOT_IP;
 	} else if (!has(FEATURE_FLOWS)) {
 		p->booked = PASS_NO_FLOWS;
-	} else if (r->known) {
+	} else if (r->known && r->flow) {	/* known implies it; the verifier of 6.1 does not see that */
 		p->booked = PASS_FLOW;
 		flow_count(r->flow, p, p->direction);
 	} else {

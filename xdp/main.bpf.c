@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A packet's way through XDP. Each stage is a header of this folder; it answers NEXT for the next stage, or what happens to the packet. Whatever
  * happens is booked once, by account(). tc/main.bpf.c is the same list for skbs. */
+#define PARSE_CONTEXT struct xdp_md
 #include "program.h"
 #include "../maps/interface.h"
 #include "parse.h"
@@ -19,7 +20,7 @@ static __noinline int parse_buffers(struct xdp_md *ctx, struct pkt *p, struct qu
 	__builtin_memset(p, 0, sizeof(*p));
 	p->frame_len = p->len = len;
 	p->packets = 1;
-	return parse(p, q, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	return parse(ctx, p, q);
 }
 
 /* Nearly all frames have one buffer, and asking for the length costs a call: only when the first one seems to end too early, or has no IP header
@@ -31,7 +32,7 @@ static __always_inline enum verdict stage_parse(struct xdp_md *ctx, struct pkt *
 
 	p->frame_len = p->len = end - data;
 	p->packets = 1;
-	why = parse(p, q, data, end);
+	why = parse(ctx, p, q);
 	if (why || !p->family)
 		why = parse_buffers(ctx, p, q, why);
 	return why ? drop(p, why) : NEXT;

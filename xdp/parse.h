@@ -15,6 +15,11 @@
 #define __noinline __attribute__((noinline))
 #endif
 
+#ifndef PARSE_CONTEXT		/* where data and data_end are: the hook's own context, or in tests */
+#define PARSE_CONTEXT struct parse_context
+struct parse_context { unsigned long data, data_end; };
+#endif
+
 #define MAX_VLANS 2
 #define MAX_EXTHDRS 8
 
@@ -86,7 +91,7 @@ static __always_inline int icmp_quotes(__u8 family, __u8 type)
 }
 
 /* Walk IPv6 extension headers from *off; *next is the first header's number. Ends at the layer 4 protocol or at a later fragment. */
-static __noinline int parse_exthdrs(struct pkt *p, const struct cursor *c, __u32 *off, __u8 *next)
+static __always_inline int parse_exthdrs(struct pkt *p, const struct cursor *c, __u32 *off, __u8 *next)
 {
 	for (int i = 0; i <= MAX_EXTHDRS; i++) {
 		struct exthdr_wire *h;
@@ -130,7 +135,7 @@ static __noinline int parse_exthdrs(struct pkt *p, const struct cursor *c, __u32
 
 /* The packet quoted by an ICMP error at `off`: addresses, protocol and, where it was no later fragment, ports (RFC 792 promises eight
  * bytes behind its IP header). */
-static __noinline int parse_quote(struct quote *q, const struct cursor *c, __u32 off, __u8 family)
+static __always_inline int parse_quote(struct quote *q, const struct cursor *c, __u32 off, __u8 family)
 {
 	struct udp_wire *l4;
 
@@ -184,7 +189,39 @@ static __noinline int parse_quote(struct quote *q, const struct cursor *c, __u32
 	return 0;
 }
 
-static __always_inline int parse_icmp(struct pkt *p, struct quote *q, const struct cursor *c)
+/* Rare and with many paths: functions of their own to the verifier, which goes through them once and not once for each way that leads to them.
+ * Below Linux 6.5 it would not come to an end otherwise. Packet pointers do not go along, so they begin at the context. */
+static __always_inline struct cursor cursor_again(PARSE_CONTEXT *ctx, const struct pkt *p)
+{
+	return (struct cursor){ (void *)(long)ctx->data, (void *)(long)ctx->data_end, p->l3 + p->total };
+}
+
+__noinline int parse_exthdrs_apart(PARSE_CONTEXT *ctx, struct pkt *p)
+{
+	struct cursor c;
+	__u32 off;
+	int err;
+
+	if (!p)
+		return PARSE_NONLINEAR;
+	c = cursor_again(ctx, p);
+	off = p->l3 + sizeof(struct ipv6_wire);
+	err = parse_exthdrs(p, &c, &off, &p->proto);
+	p->l4 = off;
+	return err;
+}
+
+__noinline int parse_quote_apart(PARSE_CONTEXT *ctx, const struct pkt *p, struct quote *q)
+{
+	struct cursor c;
+
+	if (!p || !q)
+		return PARSE_NONLINEAR;
+	c = cursor_again(ctx, p);
+	return parse_quote(q, &c, p->payload, p->family);
+}
+
+static __always_inline int parse_icmp(PARSE_CONTEXT *ctx, struct pkt *p, struct quote *q, const struct cursor *c)
 {
 	struct icmp_wire *h = at(c, p->l4, sizeof(*h));
 	__u8 echo = p->family == 4 ? 8 : 128, reply = p->family == 4 ? 0 : 129;
@@ -200,10 +237,10 @@ static __always_inline int parse_icmp(struct pkt *p, struct quote *q, const stru
 	if (!icmp_quotes(p->family, h->type))
 		return 0;
 	p->flags |= PKT_QUOTE;
-	return parse_quote(q, c, p->payload, p->family);
+	return parse_quote_apart(ctx, p, q);
 }
 
-static __always_inline int parse_l4(struct pkt *p, struct quote *q, const struct cursor *c)
+static __always_inline int parse_l4(PARSE_CONTEXT *ctx, struct pkt *p, struct quote *q, const struct cursor *c)
 {
 	__u32 off = p->l4;
 
@@ -242,7 +279,7 @@ static __always_inline int parse_l4(struct pkt *p, struct quote *q, const struct
 		p->payload = off + sizeof(*h);
 		p->flags |= PKT_PORTS;
 	} else if (p->proto == (p->family == 4 ? IP_ICMP : IP_ICMPV6)) {
-		return parse_icmp(p, q, c);
+		return parse_icmp(ctx, p, q, c);
 	}
 	return 0;
 }
@@ -281,10 +318,10 @@ static __always_inline int parse_ipv4(struct pkt *p, struct cursor *c)
 	return 0;
 }
 
-static __always_inline int parse_ipv6(struct pkt *p, struct cursor *c)
+static __always_inline int parse_ipv6(PARSE_CONTEXT *ctx, struct pkt *p, struct cursor *c)
 {
 	struct ipv6_wire *ip = at(c, p->l3, sizeof(*ip));
-	__u32 total, off;
+	__u32 total;
 
 	if (!ip)
 		return cut(c, p->l3, sizeof(*ip), PARSE_SHORT_IPV6);
@@ -302,22 +339,15 @@ static __always_inline int parse_ipv6(struct pkt *p, struct cursor *c)
 	p->proto = ip->nexthdr;
 	addr6(&p->saddr, ip->saddr);
 	addr6(&p->daddr, ip->daddr);
-	off = p->l3 + sizeof(*ip);
-	if (p->proto != IP_TCP && p->proto != IP_UDP) {
-		int err = parse_exthdrs(p, c, &off, &p->proto);
-
-		if (err)
-			return err;
-	}
-	p->l4 = off;
-	return 0;
+	p->l4 = p->l3 + sizeof(*ip);
+	return p->proto == IP_TCP || p->proto == IP_UDP ? 0 : parse_exthdrs_apart(ctx, p);
 }
 
 /* Ethernet and VLAN tags, then whatever stands behind them. p is all zero but frame_len, len and packets; on return 0 or an enum
- * reason. q is written when PKT_QUOTE is set. Headers must be readable between data and end; a frame may be longer than that. */
-static __always_inline int parse(struct pkt *p, struct quote *q, void *data, void *end)
+ * reason. q is written when PKT_QUOTE is set. Headers must be readable between the context's data and data_end; a frame may be longer. */
+static __always_inline int parse(PARSE_CONTEXT *ctx, struct pkt *p, struct quote *q)
 {
-	struct cursor c = { data, end, p->frame_len };
+	struct cursor c = { (void *)(long)ctx->data, (void *)(long)ctx->data_end, p->frame_len };
 	struct ether_wire *eth = at(&c, 0, sizeof(*eth));
 	__be16 type;
 	int err;
@@ -345,7 +375,7 @@ static __always_inline int parse(struct pkt *p, struct quote *q, void *data, voi
 	if (type == bpf_htons(ETH_P_IP)) {
 		err = parse_ipv4(p, &c);
 	} else if (type == bpf_htons(ETH_P_IPV6)) {
-		err = parse_ipv6(p, &c);
+		err = parse_ipv6(ctx, p, &c);
 	} else if (type == bpf_htons(ETH_P_ARP)) {
 		return at(&c, p->l3, sizeof(struct arp_wire)) ? 0 : cut(&c, p->l3, sizeof(struct arp_wire), PARSE_SHORT_ARP);
 	} else {
@@ -353,5 +383,5 @@ static __always_inline int parse(struct pkt *p, struct quote *q, void *data, voi
 	}
 	if (err || p->flags & PKT_LATER_FRAGMENT)
 		return err;
-	return parse_l4(p, q, &c);
+	return parse_l4(ctx, p, q, &c);
 }
