@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Namespaces, veth pairs and a private instance of weir for one test: everything has a unique name and is gone after the `with` block, also
 when the test fails. Tests that drive packets import this."""
+import contextlib
 import itertools
 import json
 import os
@@ -35,16 +36,16 @@ class Lab:
         return self
 
     def __exit__(self, *exc):
-        for p in self.processes:
-            if p.poll() is None:
-                p.kill()
-            p.wait()
-        for d in self.run_dirs:
-            sh(LOADER, "detach", "--all", "--run-dir", d, check=False)
-            sh("umount", "-l", os.path.join(d, "bpf"), check=False)
-            shutil.rmtree(d, ignore_errors=True)
-        for ns in self.namespaces:
-            sh("ip", "netns", "del", ns, check=False)
+        with contextlib.ExitStack() as rest:    # all of it, whatever part of it fails
+            for ns in self.namespaces:
+                rest.callback(sh, "ip", "netns", "del", ns, check=False)
+            for d in self.run_dirs:
+                rest.callback(shutil.rmtree, d, ignore_errors=True)
+                rest.callback(sh, "umount", "-l", os.path.join(d, "bpf"), check=False)
+                rest.callback(sh, LOADER, "detach", "--all", "--run-dir", d, check=False)
+            for p in self.processes:
+                rest.callback(p.wait)
+                rest.callback(p.kill)
 
     def make_run_dir(self):
         d = tempfile.mkdtemp(prefix="weir-test-")
