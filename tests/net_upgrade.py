@@ -16,6 +16,7 @@ RECEIVER = r"""
 import socket, struct, sys
 frames, window, patience = (int(a) for a in sys.argv[1:4])
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)    # SO_RCVBUFFORCE: behind XDP a small frame may take a page
 s.bind(("10.2.0.2", 6000))
 s.settimeout(patience)
 print("ready", flush=True)
