@@ -22,6 +22,7 @@ static __always_inline __u64 flow_hash(const __u64 *w, int n)
 #pragma unroll
 	for (int i = 0; i < n; i++)
 		h += (__u64)((__u32)w[i] + (__u32)program.seed[2 * i]) * (__u32)((w[i] >> 32) + (__u32)program.seed[2 * i + 1]);
+	h ^= h >> 32;		/* neighbouring tuples make a progression, which a multiplier alone may leave in clumps */
 	return h * (program.seed[FLOW_SEEDS - 1] | 1);
 }
 
