@@ -267,7 +267,7 @@ static int key_add(struct service_bucket *half, const struct address *a, __be16 
 	return fail(EXIT_FAILED, "too many services share a place in the service table (limit about %d listens)", SERVICE_BUCKETS);
 }
 
-static int write_ring(struct ring_chunk *rings, struct service_entry *e, const struct service *s, uint32_t base)
+static void write_ring(struct ring_chunk *rings, struct service_entry *e, const struct service *s, uint32_t base)
 {
 	uint32_t size = ring_size(s->n_backends);
 	uint16_t *ring = must(malloc(size * sizeof(*ring)));
@@ -279,7 +279,6 @@ static int write_ring(struct ring_chunk *rings, struct service_entry *e, const s
 	for (uint32_t i = 0; takers && i < size; i++)
 		rings[base + i / RING_CHUNK].slot[i % RING_CHUNK] = s->backends[ring[i]].slot;
 	free(ring);
-	return 0;
 }
 
 static void write_backends(struct backend_entry *table, const struct service *s, uint32_t epoch)
