@@ -92,6 +92,8 @@ static struct row rows[] = {
 
 static struct row layouts[] = {
 	LAYOUT_ROWS("one line a flow, by number", "layout_line"),
+	LAYOUT_ROWS("one line a flow, over 4 MiB", "layout_scattered4"),
+	LAYOUT_ROWS("one line a flow, over 64 MiB", "layout_scattered64"),
 	LAYOUT_ROWS("64-byte entries, no tags", "layout_tagless"),
 	LAYOUT_ROWS("64-byte entries, line of tags", "layout_tagged"),
 	LAYOUT_ROWS("128-byte entries, no tags", "layout_wide"),

@@ -31,7 +31,8 @@ struct wide { struct entry128 way[WAYS]; };
 struct line { struct entry64 only; };
 
 /* What memory itself takes: no table can be cheaper than one line of 64 bytes a flow. */
-ARRAY(line_map, struct line, 1 << 20);
+#define LINES (1 << 20)
+ARRAY(line_map, struct line, LINES);
 ARRAY(tagless_map, struct tagless, BUCKETS);
 ARRAY(tagged_map, struct tagged, BUCKETS);
 ARRAY(wide_map, struct wide, BUCKETS);
@@ -159,19 +160,24 @@ int layout_##name(struct xdp_md *ctx) \
 	return XDP_PASS; \
 }
 
-SEC("xdp.frags")
-int layout_line(struct xdp_md *ctx)
-{
-	struct line *l;
-	struct key k;
-	__u32 bytes, i;
-
-	if (key_of(ctx, &k, &bytes))
-		return XDP_ABORTED;
-	i = bpf_ntohl(k.w[0] >> 16) & ((1 << 20) - 1);	/* the feeder counts sources up */
-	l = bpf_map_lookup_elem(&line_map, &i);
-	return l ? count(&l->only.c, bytes) : XDP_ABORTED;
+#define LINE(name, at) \
+SEC("xdp.frags") \
+int layout_##name(struct xdp_md *ctx) \
+{ \
+	struct line *l; \
+	struct key k; \
+	__u32 bytes, i; \
+ \
+	if (key_of(ctx, &k, &bytes)) \
+		return XDP_ABORTED; \
+	i = at; \
+	l = bpf_map_lookup_elem(&line_map, &i); \
+	return l ? count(&l->only.c, bytes) : XDP_ABORTED; \
 }
+
+LINE(line, bpf_ntohl(k.w[0] >> 16) & (LINES - 1))	/* the feeder counts sources up */
+LINE(scattered4, hash_of(&k) >> 48)			/* over 4 MiB, 64 MiB: flows share lines, nobody compares keys */
+LINE(scattered64, hash_of(&k) >> 44)
 
 HASHED(hash)
 HASHED(lru)
