@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* compile: each rule becomes one span list per field it looks at; each field a sweep over the ends of all spans, which gives disjoint intervals,
- * each with the row of rules that hold there. Equal rows are stored once. */
+/* compile: each rule becomes one span list per field it looks at; rules become units (unit.h); each field a sweep over the ends of all spans, which gives
+ * disjoint intervals, each with the row of units that hold there (rows.h). Equal rows are stored once. */
 #include <stdlib.h>
 #include <string.h>
 #include "compile.h"
-
-#define MAX_BOUNDS (1u << 20)	/* MAX_STEPS of the datapath's binary search */
+#include "rows.h"
+#include "unit.h"
 
 static const uint8_t field_words[] = {
 #define WORDS(sym, words, invariant) words,
@@ -13,10 +13,14 @@ static const uint8_t field_words[] = {
 #undef WORDS
 };
 
-/* Largest value of a field; bits of the wide ones are 128. */
-static u128 field_max(enum filter_field f)
+u128 field_max(enum filter_field f)
 {
 	return field_words[f] == 2 ? ~(u128)0 : (u128)~0ull;
+}
+
+bool field_is_wide(enum filter_field f)
+{
+	return field_words[f] == 2;
 }
 
 /* ---- spans */
@@ -68,18 +72,13 @@ static struct spans intersect(const struct spans *a, const struct spans *b)
 
 /* ---- one rule as constraints on fields */
 
-struct constraints {
-	struct spans field[FIELD_COUNT];
-	uint32_t used;
-};
-
 /* Takes s over. */
 static void constrain(struct constraints *c, enum filter_field f, struct spans s)
 {
 	struct spans both;
 
-	if (!(c->used & 1u << f)) {
-		c->used |= 1u << f;
+	if (!(c->used & FIELD_BIT(f))) {
+		c->used |= FIELD_BIT(f);
 		c->field[f] = s;
 		return;
 	}
@@ -145,7 +144,7 @@ static struct spans match_values(const struct config *c, const struct match *m)
 	return not;
 }
 
-static void rule_constraints(const struct config *c, const struct rule *r, struct constraints *out)
+void rule_constraints(const struct config *c, const struct rule *r, struct constraints *out)
 {
 	memset(out, 0, sizeof(*out));
 	for (int i = 0; i < r->n_matches; i++) {
@@ -159,189 +158,13 @@ static void rule_constraints(const struct config *c, const struct rule *r, struc
 	}
 }
 
-static void constraints_free(struct constraints *c)
+void constraints_free(struct constraints *c)
 {
 	for (int f = 0; f < FIELD_COUNT; f++)
 		spans_free(&c->field[f]);
 }
 
-/* ---- words */
-
-static uint32_t words_take(struct compiled *c, uint32_t n)
-{
-	uint32_t at = c->n_words;
-
-	if (c->n_words + n > c->capacity) {
-		c->capacity = (c->n_words + n) * 2;
-		c->words = must(realloc(c->words, c->capacity * sizeof(*c->words)));
-	}
-	memset(c->words + at, 0, n * sizeof(*c->words));
-	c->n_words += n;
-	return at;
-}
-
-/* Rows of one chain, by content. */
-struct row_index {
-	uint32_t *slots, size, used, words;
-};
-
-static uint64_t row_hash(const uint64_t *row, uint32_t words)
-{
-	uint64_t h = 0x9e3779b97f4a7c15ull;
-
-	for (uint32_t i = 0; i < words; i++) {
-		h = (h ^ row[i]) * 0xd6e8feb86659fd93ull;
-		h ^= h >> 32;
-	}
-	return h;
-}
-
-static void row_place(struct row_index *x, const struct compiled *c, uint32_t at)
-{
-	uint32_t i = row_hash(c->words + at, x->words) & (x->size - 1);
-
-	while (x->slots[i])
-		i = (i + 1) & (x->size - 1);
-	x->slots[i] = at;
-}
-
-static void row_index_grow(struct row_index *x, const struct compiled *c)
-{
-	uint32_t *old = x->slots, n = x->size;
-
-	x->size = n ? n * 2 : 1024;
-	x->slots = must(calloc(x->size, sizeof(*x->slots)));
-	for (uint32_t i = 0; i < n; i++)
-		if (old[i])
-			row_place(x, c, old[i]);
-	free(old);
-}
-
-/* Where a row with this content stands; stored if it is new. */
-static uint32_t row_intern(struct row_index *x, struct compiled *c, const uint64_t *row)
-{
-	uint32_t i, at;
-
-	if (2 * (x->used + 1) > x->size)
-		row_index_grow(x, c);
-	for (i = row_hash(row, x->words) & (x->size - 1); x->slots[i]; i = (i + 1) & (x->size - 1))
-		if (!memcmp(c->words + x->slots[i], row, x->words * sizeof(*row)))
-			return x->slots[i];
-	at = words_take(c, x->words);
-	memcpy(c->words + at, row, x->words * sizeof(*row));
-	x->slots[i] = at;
-	x->used++;
-	return at;
-}
-
-/* ---- one field of one chain */
-
-struct edge {			/* from `at` on, rule `rule` begins or ceases to hold */
-	u128 at;
-	uint32_t rule;
-	bool begins;
-};
-
-static int edge_order(const void *a, const void *b)
-{
-	const struct edge *x = a, *y = b;
-
-	return x->at < y->at ? -1 : x->at > y->at;
-}
-
-struct edges {
-	struct edge *v;
-	size_t n, capacity;
-};
-
-static void edges_add(struct edges *e, u128 at, uint32_t rule, bool begins)
-{
-	if (e->n == e->capacity) {
-		e->capacity = e->capacity ? e->capacity * 2 : 256;
-		e->v = must(realloc(e->v, e->capacity * sizeof(*e->v)));
-	}
-	e->v[e->n++] = (struct edge){ at, rule, begins };
-}
-
-static void edges_of(struct edges *e, const struct constraints *rules, int n, enum filter_field f)
-{
-	u128 max = field_max(f);
-
-	for (int r = 0; r < n; r++) {
-		const struct spans *s = &rules[r].field[f];
-
-		for (int i = 0; i < s->n; i++) {
-			edges_add(e, s->v[i].lo, r, true);
-			if (s->v[i].hi < max)
-				edges_add(e, s->v[i].hi + 1, r, false);
-		}
-	}
-	if (e->n)
-		qsort(e->v, e->n, sizeof(*e->v), edge_order);
-}
-
-struct interval {
-	u128 from;
-	uint32_t row;
-};
-
-static void store_table(struct compiled *c, struct filter_table *t, enum filter_field f, const struct interval *v, uint32_t n)
-{
-	t->count = n;
-	t->bounds = words_take(c, n * field_words[f]);
-	t->rows = words_take(c, n);
-	for (uint32_t i = 0; i < n; i++) {
-		if (field_words[f] == 2) {
-			c->words[t->bounds + 2 * i] = v[i].from >> 64;
-			c->words[t->bounds + 2 * i + 1] = (uint64_t)v[i].from;
-		} else {
-			c->words[t->bounds + i] = (uint64_t)v[i].from;
-		}
-		c->words[t->rows + i] = v[i].row;
-	}
-}
-
-static int compile_field(struct compiled *c, struct filter_chain *chain, struct row_index *rows, const struct constraints *rules, int n,
-			 enum filter_field f)
-{
-	uint64_t *row = must(calloc(rows->words, sizeof(*row)));
-	struct interval *intervals;
-	struct edges edges = {};
-	uint32_t count = 0;
-	int err = 0;
-
-	for (int r = 0; r < n; r++)
-		if (!(rules[r].used & 1u << f))
-			row[r / 64] |= 1ull << (r % 64);
-	chain->table[f].absent = row_intern(rows, c, row);
-	edges_of(&edges, rules, n, f);
-	intervals = must(malloc((edges.n + 1) * sizeof(*intervals)));
-	if (!edges.n || edges.v[0].at)
-		intervals[count++] = (struct interval){ 0, chain->table[f].absent };
-	for (size_t i = 0; i < edges.n && c->n_words < FILTER_LARGE;) {
-		u128 at = edges.v[i].at;
-
-		for (; i < edges.n && edges.v[i].at == at; i++) {
-			uint64_t bit = 1ull << (edges.v[i].rule % 64);
-
-			if (edges.v[i].begins)
-				row[edges.v[i].rule / 64] |= bit;
-			else
-				row[edges.v[i].rule / 64] &= ~bit;
-		}
-		intervals[count++] = (struct interval){ at, row_intern(rows, c, row) };
-	}
-	if (count > MAX_BOUNDS)
-		err = fail(EXIT_FAILED, "the rules cut one field into %u intervals, the limit is %u: use fewer or shorter sets", count, MAX_BOUNDS);
-	else
-		store_table(c, &chain->table[f], f, intervals, count);
-	free(intervals);
-	free(edges.v);
-	free(row);
-	return err;
-}
-
-static uint32_t rule_entry(const struct rule *r, const struct constraints *k)
+uint32_t rule_entry(const struct rule *r, const struct constraints *k)
 {
 	uint32_t e = r->id & RULE_ID_MASK;
 
@@ -354,119 +177,103 @@ static uint32_t rule_entry(const struct rule *r, const struct constraints *k)
 	return e;
 }
 
-static uint32_t policy_entry(const struct config *c, int chain)
+uint32_t policy_entry(const struct config *c, int chain)
 {
 	return (chain ? RULE_POLICY_EGRESS : RULE_POLICY_INGRESS) | (c->chains[chain].policy_drop ? RULE_DROP_BIT : 0);
 }
 
-static int compile_chain(struct compiled *c, const struct config *config, int which)
+/* ---- the whole */
+
+static void store_entries(struct memory *w, const struct config *config, int which, const struct constraints *rules, const struct units *u)
 {
 	const struct chain *from = &config->chains[which];
-	struct filter_chain *to = &c->filter.chain[which];
-	struct constraints *rules = must(calloc(from->n_rules + 1, sizeof(*rules)));
-	struct row_index rows = { .words = (from->n_rules + 63) / 64 };
-	int err = 0;
+	uint32_t at = memory_take(w, (u->n_units + 63) / 64 * 64);
 
-	to->policy = policy_entry(config, which);
-	to->words = rows.words;
-	to->rules = words_take(c, rows.words * 64);
-	for (int r = 0; r < from->n_rules; r++) {
-		rule_constraints(config, &from->rules[r], &rules[r]);
-		c->words[to->rules + r] = rule_entry(&from->rules[r], &rules[r]);
-		to->fields |= rules[r].used;
+	memory_chain(w)->entries = at;
+	for (uint32_t i = 0; i < u->n_units; i++) {
+		const struct unit *unit = &u->unit[i];
+		uint32_t entry = unit->group < 0 ? rule_entry(&from->rules[unit->rule], &rules[unit->rule]) : FILTER_GROUP_BIT | unit->group;
+
+		w->v[at + i] = (uint64_t)unit->position << 32 | entry;
 	}
-	/* a chain without matches still needs one row, for rules that match everything */
-	if (from->n_rules)
-		to->fields |= 1u << FIELD_FAMILY;
-	for (int f = 0; f < FIELD_COUNT && !err; f++)
-		if (to->fields & 1u << f)
-			err = compile_field(c, to, &rows, rules, from->n_rules, f);
+}
+
+static int compile_units(struct memory *w, const struct config *config, int which, const struct constraints *rules, const struct units *u)
+{
+	const struct chain *from = &config->chains[which];
+	struct filter_chain *c = memory_chain(w);
+	int err;
+
+	c->policy = policy_entry(config, which);
+	c->rules = from->n_rules;
+	c->units = u->n_units;
+	c->words = (u->n_units + 63) / 64;
+	c->summary = c->words > 1 ? (c->words + 63) / 64 : 0;
+	c->stride = c->words + c->summary;
+	for (int r = 0; r < from->n_rules; r++)
+		c->fields |= rules[r].used;
+	store_entries(w, config, which, rules, u);
+	err = rows_store(w, rules, from->n_rules, u);
+	return err ? err : groups_store(w, u);
+}
+
+static int compile_chain(struct memory *w, const struct config *config, int which, int ungrouped)
+{
+	const struct chain *from = &config->chains[which];
+	struct constraints *rules = must(calloc(from->n_rules + 1, sizeof(*rules)));
+	struct units units = {};
+	int err;
+
+	for (int r = 0; r < from->n_rules; r++)
+		rule_constraints(config, &from->rules[r], &rules[r]);
+	memory_take(w, sizeof(struct filter_chain) / 8);
+	err = units_make(&units, from, rules, from->n_rules > ungrouped);
+	if (!err)
+		err = compile_units(w, config, which, rules, &units);
+	if (!err && memory_bytes(w) > FILTER_LARGE)
+		err = fail(EXIT_FAILED, "the rules of chain %s need %zu MiB of tables, the limit is %d: use sets in place of single rules", chain_name[which],
+			   memory_bytes(w) >> 20, FILTER_LARGE >> 20);
+	memory_chain(w)->bytes = memory_bytes(w);
+	units_free(&units);
 	for (int r = 0; r < from->n_rules; r++)
 		constraints_free(&rules[r]);
-	free(rows.slots);
 	free(rules);
 	return err;
 }
 
-int compile(struct compiled *out, const struct config *c)
+int compile_grouping(struct compiled *out, const struct config *c, int ungrouped)
 {
-	int err = 0;
+	int err = 0, rules = 0;
 
 	memset(out, 0, sizeof(*out));
-	words_take(out, 1);	/* word 0 stands for "no row" */
-	for (int i = 0; i < CHAIN_COUNT && !err; i++) {
-		if (c->chains[i].n_rules > FILTER_MAX_RULES - RULE_FIRST)
-			err = fail(EXIT_FAILED, "chain %s has %d rules, the limit is %d", chain_name[i], c->chains[i].n_rules,
-				   FILTER_MAX_RULES - RULE_FIRST);
-		else
-			err = compile_chain(out, c, i);
-	}
-	if (!err && out->n_words > FILTER_LARGE)
-		err = fail(EXIT_FAILED, "the rules need more than %d MiB of tables: use sets in place of single rules", FILTER_LARGE / (1 << 17));
-	out->filter.size_class = out->n_words <= FILTER_SMALL ? FILTER_SMALL : out->n_words <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
+	for (int i = 0; i < CHAIN_COUNT; i++)
+		rules += c->chains[i].n_rules;
+	if (rules > FILTER_MAX_RULES)
+		return fail(EXIT_FAILED, "%d rules, the limit is %d", rules, FILTER_MAX_RULES);
+	for (int i = 0; i < CHAIN_COUNT && !err; i++)
+		err = compile_chain(&out->chain[i], c, i, ungrouped);
 	if (err)
 		compiled_free(out);
 	return err;
 }
 
+int compile(struct compiled *out, const struct config *c)
+{
+	return compile_grouping(out, c, UNITS_UNGROUPED);
+}
+
 void compiled_free(struct compiled *c)
 {
-	free(c->words);
+	for (int i = 0; i < CHAIN_COUNT; i++)
+		free(c->chain[i].v);
 	memset(c, 0, sizeof(*c));
 }
 
-/* ---- the two ways to classify in user space */
+/* ---- the language's own meaning */
 
 static u128 value_of(const struct field_values *v, enum filter_field f)
 {
 	return field_words[f] == 2 ? (u128)v->hi[f] << 64 | v->lo[f] : v->lo[f];
-}
-
-static uint32_t find_row(const struct compiled *c, const struct filter_table *t, enum filter_field f, const struct field_values *v)
-{
-	uint32_t low = 0, left = t->count;
-	u128 x = value_of(v, f), bound;
-
-	if (!(v->present & 1u << f))
-		return t->absent;
-	while (left > 1) {
-		uint32_t half = left / 2, i = low + half;
-
-		if (field_words[f] == 2)
-			bound = (u128)c->words[t->bounds + 2 * i] << 64 | c->words[t->bounds + 2 * i + 1];
-		else
-			bound = c->words[t->bounds + i];
-		if (bound <= x) {
-			low = i;
-			left -= half;
-		} else {
-			left = half;
-		}
-	}
-	return c->words[t->rows + low];
-}
-
-uint32_t compiled_classify(const struct compiled *c, int chain, const struct field_values *v)
-{
-	const struct filter_chain *k = &c->filter.chain[chain];
-	uint32_t row[FIELD_COUNT], entry;
-
-	for (int f = 0; f < FIELD_COUNT; f++)
-		if (k->fields & 1u << f)
-			row[f] = find_row(c, &k->table[f], f, v);
-	for (uint32_t w = 0; w < k->words; w++) {
-		uint64_t all = ~0ull;
-
-		for (int f = 0; f < FIELD_COUNT; f++)
-			if (k->fields & 1u << f)
-				all &= c->words[row[f] + w];
-		for (; all; all &= all - 1) {
-			entry = c->words[k->rules + w * 64 + __builtin_ctzll(all)];
-			if (!(entry & RULE_CONTINUE_BIT))
-				return entry;
-		}
-	}
-	return k->policy;
 }
 
 static bool rule_holds(const struct config *c, const struct rule *r, const struct field_values *v)
@@ -476,8 +283,8 @@ static bool rule_holds(const struct config *c, const struct rule *r, const struc
 
 	rule_constraints(c, r, &k);
 	for (int f = 0; f < FIELD_COUNT && holds; f++)
-		if (k.used & 1u << f)
-			holds = v->present & 1u << f && spans_have(&k.field[f], value_of(v, f));
+		if (k.used & FIELD_BIT(f))
+			holds = v->present & FIELD_BIT(f) && spans_have(&k.field[f], value_of(v, f));
 	constraints_free(&k);
 	return holds;
 }

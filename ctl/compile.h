@@ -4,21 +4,23 @@
 #include <stdint.h>
 #include "../maps/rule.h"
 #include "config.h"
+#include "rows.h"
 
 struct compiled {
-	struct filter filter;
-	uint64_t *words;	/* what goes into the inner map; owned */
-	uint32_t n_words, capacity;
+	struct memory chain[CHAIN_COUNT];	/* what goes into the inner map of each chain */
 };
 
 /* Compile both chains; rules must have their ids. Exit code (EXIT_FAILED when the tables would be larger than the largest inner map). */
 int compile(struct compiled *out, const struct config *c);
+
+/* The same; chains of more rules than `ungrouped` get hash tables. compile() knows where they begin to pay. */
+int compile_grouping(struct compiled *out, const struct config *c, int ungrouped);
 void compiled_free(struct compiled *c);
 
 /* The packet's values for classify_model(): index enum filter_field; wide fields take both words, others lo. */
 struct field_values {
 	uint64_t hi[FIELD_COUNT], lo[FIELD_COUNT];
-	uint32_t present;
+	uint64_t present;
 };
 
 /* What the datapath's classify() does, on the compiled tables. Returns an entry of the rule table: id and RULE_* bits. */

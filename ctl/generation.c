@@ -127,17 +127,16 @@ static void forget_texts(uint64_t keep)
 
 /* ---- filter */
 
-static const char *filter_map(uint32_t size_class)
-{
-	return size_class == FILTER_SMALL ? "filter_small" : size_class == FILTER_MEDIUM ? "filter_medium" : "filter_large";
-}
+static const struct { const char *name; uint32_t size; } filter_maps[] = {
+	{ "filter_small", FILTER_SMALL }, { "filter_medium", FILTER_MEDIUM }, { "filter_large", FILTER_LARGE },
+};
 
-/* A fresh inner map with the compiled words. fd, or -1. */
-static int make_inner(const struct compiled *c)
+/* A fresh inner map with a chain's words. fd, or -1. */
+static int make_inner(const struct memory *w)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-	size_t size = (size_t)c->filter.size_class * sizeof(uint64_t);
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "filter_words", sizeof(__u32), sizeof(uint64_t), c->filter.size_class, &opts);
+	size_t size = memory_size(w);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "filter_words", sizeof(__u32), size, 1, &opts);
 	void *p;
 
 	if (fd < 0)
@@ -147,38 +146,51 @@ static int make_inner(const struct compiled *c)
 		close(fd);
 		return -1;
 	}
-	memcpy(p, c->words, c->n_words * sizeof(uint64_t));
+	memcpy(p, w->v, memory_bytes(w));
 	munmap(p, size);
 	return fd;
 }
 
+static int write_chain(const struct memory *w, __u32 key)
+{
+	uint32_t size = memory_size(w);
+	int inner, outer, err = 0, i = 0;
+
+	while (filter_maps[i].size != size)
+		i++;
+	outer = run_map(filter_maps[i].name, true);
+	if (outer < 0)
+		return EXIT_FAILED;
+	inner = make_inner(w);
+	if (inner < 0)
+		err = fail(EXIT_FAILED, "a table of %u KiB for the rules: %s", size >> 10, strerror(errno));
+	else if (bpf_map_update_elem(outer, &key, &inner, 0))
+		err = fail(EXIT_FAILED, "writing the rules' tables: %s", strerror(errno));
+	if (inner >= 0)
+		close(inner);
+	close(outer);
+	return err;
+}
+
 static int write_filter(const struct compiled *c, __u32 slot)
 {
-	int inner = make_inner(c), outer = run_map(filter_map(c->filter.size_class), true), filters = run_map("filters", true), err = 0;
+	int err = 0;
 
-	if (outer < 0 || filters < 0)
-		err = EXIT_FAILED;
-	else if (inner < 0)
-		err = fail(EXIT_FAILED, "a table of %zu MiB for the rules: %s", (size_t)c->filter.size_class >> 17, strerror(errno));
-	else if (bpf_map_update_elem(outer, &slot, &inner, 0) || bpf_map_update_elem(filters, &slot, &c->filter, 0))
-		err = fail(EXIT_FAILED, "writing the rules' tables: %s", strerror(errno));
-	close(inner);
-	close(outer);
-	close(filters);
+	for (int i = 0; i < CHAIN_COUNT && !err; i++)
+		err = write_chain(&c->chain[i], slot << 1 | i);
 	return err;
 }
 
 /* Drop the inner maps of a slot. Deleting from a map of maps waits until no program runs that could have seen it: our grace period. */
 static void drop_filter(__u32 slot)
 {
-	static const char *const maps[] = { "filter_small", "filter_medium", "filter_large" };
-
 	for (int i = 0; i < 3; i++) {
-		int fd = run_map(maps[i], true);
+		int fd = run_map(filter_maps[i].name, true);
 
 		if (fd < 0)
 			continue;
-		bpf_map_delete_elem(fd, &slot);
+		for (__u32 chain = 0; chain < CHAIN_COUNT; chain++)
+			bpf_map_delete_elem(fd, &(__u32){ slot << 1 | chain });
 		close(fd);
 	}
 }
@@ -406,6 +418,7 @@ static int prepare(const struct config *c, const struct ids *ids, struct service
 		reused |= t->backends[ids->new_backends[i]].epoch != 0;
 		t->backends[ids->new_backends[i]].state = BACKEND_NONE;	/* an apply that died may have left something */
 	}
+	drop_filter(slot);	/* what an apply that died may have left */
 	err = write_filter(&compiled, slot);
 	compiled_free(&compiled);
 	if (!err)

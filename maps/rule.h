@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* rule: the compiled filter. Each field of a packet is one dimension: a sorted table of lower bounds leads to a row of bits, one
- * per rule; the AND of the rows has the matching rules as its set bits, the first is the first match. ctl writes the tables of the
- * slot that is not in force (one fresh inner map a generation) and `filters` of that slot; the programs read. `rule_counts` is per
- * CPU under a rule's stable id: programs write, ctl sums, and zeroes an id before it gives it to a new rule. */
+/* rule: the compiled filter. What a chain tells apart are units: one rule each, or hash tables of many alike rules. Each field of a
+ * packet leads to a class of values, each class has a row of bits, one per unit; the AND of the rows leaves the units that may match, in the order of
+ * the rules. ctl writes the tables of the slot that is not in force, a fresh inner map for each chain, and drops those of the other slot
+ * afterwards; the programs read. `rule_counts` is per CPU under a rule's stable id: programs write, ctl sums, and zeroes an id before it
+ * gives it to a new rule. */
 #pragma once
 #include <linux/types.h>
 
@@ -29,70 +30,136 @@
 enum filter_field { FILTER_FIELDS(FIELD_ENUM) FIELD_COUNT };
 #undef FIELD_ENUM
 
-#define FIELD_INVARIANT(sym, words, invariant) | ((invariant) << sym)
-enum { FIELDS_INVARIANT = 0 FILTER_FIELDS(FIELD_INVARIANT) };
-#undef FIELD_INVARIANT
+#define FIELD_INVARIANT(sym, words, invariant) | ((invariant ## ull) << sym)
+#define FIELDS_INVARIANT (0 FILTER_FIELDS(FIELD_INVARIANT))
+#define FIELD_WIDE(sym, words, invariant) | ((__u64)((words) == 2) << sym)
+#define FIELDS_WIDE (0 FILTER_FIELDS(FIELD_WIDE))
 
-#define FIELD_WIDE(sym, words, invariant) | (((words) == 2) << sym)
-enum { FIELDS_WIDE = 0 FILTER_FIELDS(FIELD_WIDE) };
-#undef FIELD_WIDE
+#define FIELD_BIT(f) (1ull << (f))
+#define FIELDS_CORE (FIELD_BIT(FIELD_FAMILY) | FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4) | FIELD_BIT(FIELD_SADDR6) | \
+		     FIELD_BIT(FIELD_DADDR6) | FIELD_BIT(FIELD_L4PROTO) | FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT))
+#define FIELDS_EXTRA (~FIELDS_CORE)
 
-/* Bounds stand at words[bounds] (one word each, two for wide fields, high word first), sorted, the first is 0; the row of bound i
- * begins at words[words[rows + i]]. A packet without the field has the row at `absent`. */
-struct filter_table {
+/* The fields that every packet is asked for, one word each: a table of their top bits says the class, or where to search for it. */
+enum filter_core { CORE_PROTO, CORE_SADDR4, CORE_DADDR4, CORE_SPORT, CORE_DPORT, CORE_COUNT };
+
+#define CORE_PROTO_BITS 10	/* family 0, 1 (IPv4) or 2 (IPv6) << 8 | protocol */
+#define CORE_TOP_BITS 16	/* at most */
+
+/* Places in a chain's memory are counted in words of 64 bits, except `top`: 32-bit entries. */
+#define FILTER_SEARCH (1u << 31)	/* top entry: elements begin at (bits 0-25) and are 1 << (bits 26-30) many; else: the class */
+#define FILTER_SEARCH_BITS 26
+struct filter_class {
+	__u32 top;		/* entry: value >> shift */
+	__u32 shift;
+	__u32 elements;		/* lower bound << 32 | class; sorted, the last one repeated up to a power of two */
+	__u32 rows;		/* row of class c: rows + c * stride */
+	__u32 absent;		/* the row of a packet without the field */
+	__u32 pad;
+};
+
+/* Fields of more than 32 bits, and those few chains look at. Bounds are one word each, two for wide fields, high word first, sorted, the
+ * first is 0; words[rows + i] is the row of the ith. */
+struct filter_interval {
 	__u32 bounds, count, rows, absent;
 };
 
+/* A row: a summary, bit i of which stands for word i, then the words. One word needs no summary. */
 struct filter_chain {
-	__u32 fields;		/* bitmap of the dimensions in use */
-	__u32 words;		/* of a row */
-	__u32 rules;		/* words[rules + n]: RULE_* of the nth rule */
-	__u32 policy;		/* as an entry of rules: id and verdict */
-	struct filter_table table[FIELD_COUNT];
+	__u64 fields;		/* bitmap of those that rules look at */
+	__u32 words;		/* of a row, without summary */
+	__u32 summary;		/* words of it */
+	__u32 stride;		/* both */
+	__u32 entries;		/* of the units: position of the first rule << 32 | FILTER_* or RULE_* bits and id */
+	__u32 groups;		/* struct filter_group */
+	__u32 policy;		/* as an entry: id and verdict */
+	__u32 units, rules;
+	__u64 bytes;		/* in use */
+	struct filter_class core[CORE_COUNT];
+	struct filter_interval interval[FIELD_COUNT];
 };
 
 #define RULE_ID_MASK 0x7fffffu	/* bits 0-22: stable id */
 #define RULE_DROP_BIT (1u << 24)
 #define RULE_CONTINUE_BIT (1u << 25)	/* counts, the next rules decide */
 #define RULE_VARIANT_BIT (1u << 26)	/* looks at what may differ between packets of a flow */
+#define FILTER_GROUP_BIT (1u << 31)	/* the unit is a group, its number in bits 0-22 */
 
-struct filter {
-	__u32 size_class;	/* which of the outer maps holds the words */
-	__u32 pad[3];
-	struct filter_chain chain[2];	/* ingress, egress */
+/* A hash table of rules that name addresses at least as long as its prefixes, and ports and protocol where it has a mask for them. */
+struct filter_group {
+	__u64 smask[2], dmask[2];	/* IPv4: in [0] */
+	__u32 ports;			/* mask: source << 16 | destination */
+	__u16 proto;			/* mask: 0 or 0xff */
+	__u16 family;			/* 4 or 6 */
+	__u32 buckets;			/* of FILTER_BUCKET_WORDS each, from here */
+	__u32 mask;			/* number of buckets - 1 */
 };
 
-/* Inner maps have one of three sizes, in words: what is reached inline must be of a size the verifier knows. */
-enum { FILTER_SMALL = 1 << 13, FILTER_MEDIUM = 1 << 18, FILTER_LARGE = 1 << 23 };
-#define FILTER_MAX_RULES 65536
+/* A rule in a group. Addresses stand left in their words, IPv4 in the first; `shift`: how many bits of each word the rule leaves open, 64: all. */
+struct filter_record {
+	__u64 saddr[2], daddr[2];
+	__u16 sport[2], dport[2];	/* from, to */
+	__u8 sshift[2], dshift[2];
+	__u8 proto, proto_mask;
+	__u16 needs_ports;		/* 1: fragments behind the first do not match */
+	__u32 entry;			/* RULE_* bits and id; 0: no record */
+	__u32 position;
+	__u32 next;			/* of a bucket's first record: the word where the bucket goes on, 0: nowhere */
+	__u32 pad2;
+};
 
-#define MAX_RULES 131072	/* room for two generations; ids: 0 nobody, 1 and 2 the policies of ingress and egress, rules from RULE_FIRST */
+#define FILTER_RECORDS 2		/* a bucket: two cache lines */
+struct filter_bucket { struct filter_record record[FILTER_RECORDS]; };
+
+_Static_assert(sizeof(struct filter_record) == 64, "one cache line");
+_Static_assert(sizeof(struct filter_group) % 8 == 0 && sizeof(struct filter_chain) % 8 == 0, "places are words");
+
+/* Where in its group a rule or a packet belongs: its words under the group's masks. */
+static inline __attribute__((always_inline)) __u32 filter_hash(const struct filter_group *g, const __u64 *saddr, const __u64 *daddr, __u32 ports,
+								__u32 proto)
+{
+	__u64 h = (saddr[0] & g->smask[0]) * 0x9e3779b97f4a7c15ull;
+
+	h ^= h >> 29;
+	h = (h + (daddr[0] & g->dmask[0])) * 0xbf58476d1ce4e5b9ull;
+	h ^= h >> 32;
+	if (g->family == 6) {
+		h = (h + (saddr[1] & g->smask[1])) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 29;
+		h = (h + (daddr[1] & g->dmask[1])) * 0xbf58476d1ce4e5b9ull;
+		h ^= h >> 32;
+	}
+	h = (h + ((__u64)(ports & g->ports) << 8 | (proto & g->proto))) * 0x94d049bb133111ebull;
+	return h >> 32 & g->mask;
+}
+
+#define FILTER_MAX_UNITS 16384	/* four words of summary */
+#define FILTER_CHAIN_BUCKETS 8	/* one behind the other, at most */
+
+/* Inner maps have one element of one of three sizes, in bytes: what is reached by offset must be of a size the verifier knows. */
+enum { FILTER_SMALL = 1 << 16, FILTER_MEDIUM = 1 << 22, FILTER_LARGE = 1 << 27 };
+
+#define MAX_RULES 262144	/* room for two generations; ids: 0 nobody, 1 and 2 the policies of ingress and egress, rules from RULE_FIRST */
 enum { RULE_POLICY_INGRESS = 1, RULE_POLICY_EGRESS = 2, RULE_FIRST = 3 };
+#define FILTER_MAX_RULES (MAX_RULES / 2 - RULE_FIRST)	/* of both chains */
 
 struct rule_count {
 	__u64 packets, bytes;	/* wire packets, IP bytes (frame bytes of what is not IP) */
 };
 
 #ifdef __bpf__
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, struct filter);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} filters SEC(".maps");
-
-#define FILTER_OUTER(name, words) \
+/* Index: slot << 1 | chain. One of the three holds the chain's memory, a struct filter_chain in front. */
+#define FILTER_OUTER(name, bytes) \
 	struct name##_inner { \
 		__uint(type, BPF_MAP_TYPE_ARRAY); \
 		__uint(map_flags, BPF_F_MMAPABLE); \
-		__uint(max_entries, words); \
-		__type(key, __u32); \
-		__type(value, __u64); \
+		__uint(max_entries, 1); \
+		__uint(key_size, sizeof(__u32)); \
+		__uint(value_size, bytes); \
 	}; \
 	struct { \
 		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); \
-		__uint(max_entries, 2); \
+		__uint(max_entries, 4); \
 		__type(key, __u32); \
 		__uint(pinning, LIBBPF_PIN_BY_NAME); \
 		__array(values, struct name##_inner); \

@@ -6,27 +6,43 @@
 #include "program.h"
 #include "account.h"
 
-#define MAX_STEPS 20		/* of a binary search: 2^20 bounds */
-#define MAX_MATCH_STEPS (FILTER_MAX_RULES / 64 + 4096)	/* and as many rules that only count */
+#define MAX_SEARCH_STEPS 16	/* of a class: FILTER_SEARCH has four bits for it */
+#define MAX_INTERVAL_STEPS 20	/* 2^20 bounds */
+#define QUICK_STEPS 8		/* through the candidates before a loop takes over that costs more a step, and may be long */
+#define MAX_STEPS (FILTER_MAX_UNITS * 2 + 1024)
 
-/* The packet as the filter sees it: one value a field, high word first for wide ones. */
+/* How far the walk over the rows is. */
+struct filter_walk {
+	__u64 words;		/* of 64 words of the rows, those still to look at */
+	__u64 units;		/* of one word, those still to look at */
+	__u32 word;		/* which one */
+	__u32 summary;		/* words of the summary that are done */
+};
+
+/* The packet as the filter sees it: addresses left in their words, IPv4 in the first; one value for each further field, high word first for wide
+ * ones. Too large for the stack; nothing on this CPU classifies while another packet does. */
 struct filter_key {
+	__u64 saddr[2], daddr[2];
+	__u32 ports;		/* source << 16 | destination */
+	__u32 has_ports;
+	__u32 family, proto;	/* family 0, 4, 6 */
+	__u64 present;		/* bitmap of the fields in hi, lo */
 	__u64 hi[FIELD_COUNT];
 	__u64 lo[FIELD_COUNT];
-	__u32 present;		/* bitmap */
-	__u32 slot, chain;
+	__u32 chain;		/* slot << 1 | chain: index of the outer maps */
+	__u32 size;		/* FILTER_SMALL, … */
 	__u32 packets, bytes;	/* what rules that count and go on add */
 
 	/* classify()'s own */
+	__u32 core[CORE_COUNT];	/* rows */
 	__u32 row[FIELD_COUNT];
-	__u32 size_class, fields, rules, words;
-	__u64 taken;		/* bits of this step's 64 that are done */
-	__u32 at;		/* which 64 */
-	__u32 found;		/* entry of the rule table: id and bits; 0: none yet */
+	struct filter_walk walk;
+	__u32 word;		/* filter_extra()'s */
+	__u32 position;		/* of the rule found */
+	__u32 found;		/* its entry; 0: none yet */
 	__u32 cacheable, broken;
 };
 
-/* Too large for the stack; nothing on this CPU classifies while another packet does. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -34,107 +50,211 @@ struct {
 	__type(value, struct filter_key);
 } filter_scratch SEC(".maps");
 
-static __always_inline __u64 *filter_word(__u32 size_class, __u32 slot, __u32 i)
-{
-	void *inner;
+/* ---- a chain's memory. `size` is a constant wherever these are used: the verifier sees that a masked place is inside. */
 
-	if (size_class == FILTER_SMALL) {
-		inner = bpf_map_lookup_elem(&filter_small, &slot);
-		return inner ? bpf_map_lookup_elem(inner, &i) : 0;
-	}
-	if (size_class == FILTER_MEDIUM) {
-		inner = bpf_map_lookup_elem(&filter_medium, &slot);
-		return inner ? bpf_map_lookup_elem(inner, &i) : 0;
-	}
-	inner = bpf_map_lookup_elem(&filter_large, &slot);
-	return inner ? bpf_map_lookup_elem(inner, &i) : 0;
+static __always_inline const void *filter_memory(__u32 chain, __u32 size)
+{
+	void *outer = size == FILTER_SMALL ? (void *)&filter_small : size == FILTER_MEDIUM ? (void *)&filter_medium : (void *)&filter_large;
+	void *inner = bpf_map_lookup_elem(outer, &chain);
+	__u32 zero = 0;
+
+	return inner ? bpf_map_lookup_elem(inner, &zero) : 0;
 }
 
-/* Words of the slot from which the row for value hi:lo of the field begins; 0 when a table is missing (word 0 is never a row). */
-__noinline __u32 filter_row(__u32 slot, __u32 chain_field, __u64 hi, __u64 lo)
+static __always_inline const __u64 *word_at(const void *m, __u64 i, __u32 size)
 {
-	__u32 field = chain_field & 255, base, left, wide;
-	struct filter *f = bpf_map_lookup_elem(&filters, &slot);
-	struct filter_table *t;
-	__u64 *w;
+	i &= size / 8 - 1;
+	asm volatile("" : "+r"(i));
+	return (const __u64 *)m + i;
+}
 
-	if (!f || field >= FIELD_COUNT)
-		return 0;
-	t = &f->chain[chain_field >> 8 & 1].table[field];
-	wide = FIELDS_WIDE >> field & 1;
-	base = 0;
-	left = t->count;
-	for (int i = 0; i < MAX_STEPS && left > 1; i++) {
+/* n words from a place: the mask leaves room behind the last. */
+static __always_inline const void *words_at(const void *m, __u64 i, __u32 n, __u32 size)
+{
+	i &= size / 8 - 1;
+	asm volatile("" : "+r"(i));
+	return i + n <= size / 8 ? (const __u64 *)m + i : 0;
+}
+
+static __always_inline __u32 half_at(const void *m, __u64 i, __u32 size)
+{
+	i &= size / 4 - 1;
+	asm volatile("" : "+r"(i));
+	return ((const __u32 *)m)[i];
+}
+
+/* 1 if a <= b, else 0, without a branch: which way a search goes is not to be foreseen. */
+static __always_inline __u64 at_most(__u64 a, __u64 b)
+{
+	__u64 r = (a - b - 1) >> 63;
+
+	asm volatile("" : "+r"(r));
+	return r;
+}
+
+static __always_inline __u32 class_row(const void *m, const struct filter_class *t, __u32 value, __u32 stride, __u32 size)
+{
+	__u32 e = half_at(m, t->top + (value >> (t->shift & 31)), size);
+	__u64 at;
+
+	if (e & FILTER_SEARCH) {
+		__u32 steps = e >> FILTER_SEARCH_BITS & 31;
+
+		at = t->elements + (e & ((1u << FILTER_SEARCH_BITS) - 1));
+		for (__u32 i = 0; i < MAX_SEARCH_STEPS && i < steps; i++) {
+			__u64 half = 1ull << ((steps - 1 - i) & 31);
+
+			at += half * at_most(*word_at(m, at + half, size) >> 32, value);
+		}
+		e = *word_at(m, at, size);
+	}
+	return t->rows + e * stride;
+}
+
+/* ---- fields of more than 32 bits, and those few chains look at */
+
+static __always_inline __u32 interval_row(const void *m, const struct filter_interval *t, __u32 wide, __u64 hi, __u64 lo, __u32 size)
+{
+	__u32 base = 0, left = t->count;
+
+	for (int i = 0; i < MAX_INTERVAL_STEPS && left > 1; i++) {
 		__u32 half = left >> 1, probe = t->bounds + ((base + half) << wide);
-		__u64 bound;
+		__u64 bound = *word_at(m, probe, size);
 
-		w = filter_word(f->size_class, slot, probe);
-		if (!w)
-			return 0;
-		bound = *w;
-		if (wide && bound == hi) {
-			w = filter_word(f->size_class, slot, probe + 1);
-			if (!w)
-				return 0;
-			bound = *w;
-			if (bound <= lo)
-				base += half, left -= half;
-			else
-				left = half;
-		} else if (bound <= (wide ? hi : lo)) {
-			base += half, left -= half;
+		if (wide && bound == hi ? *word_at(m, probe + 1, size) <= lo : bound <= (wide ? hi : lo)) {
+			base += half;
+			left -= half;
 		} else {
 			left = half;
 		}
 	}
-	w = filter_word(f->size_class, slot, t->rows + base);
-	return w ? *w : 0;
+	return *word_at(m, t->rows + base, size);
 }
 
-static __always_inline void filter_set(struct filter_key *k, __u32 field, __u64 hi, __u64 lo)
+static __always_inline __u32 field_row(const struct filter_key *k, __u32 field, __u32 size)
 {
-	k->hi[field] = hi;
-	k->lo[field] = lo;
-	k->present |= 1u << field;
+	const struct filter_chain *c = filter_memory(k->chain, size);
+	__u32 wide = FIELDS_WIDE >> field & 1;
+
+	if (!c)
+		return 0;
+	if (!(k->present >> field & 1))
+		return c->interval[field].absent;
+	return interval_row(c, &c->interval[field], wide, k->hi[field], k->lo[field], size);
 }
 
-static __always_inline void filter_key_ip(struct filter_key *k, const struct pkt *p)
+/* Where the row of this field begins; 0 when a table is missing (word 0 is never a row). */
+__noinline __u32 filter_row(const struct filter_key *k, __u32 field)
 {
-	if (p->family == 4) {
-		filter_set(k, FIELD_SADDR4, 0, bpf_ntohl(p->saddr.v4));
-		filter_set(k, FIELD_DADDR4, 0, bpf_ntohl(p->daddr.v4));
-	} else {
-		filter_set(k, FIELD_SADDR6, bpf_be64_to_cpu(p->saddr.w[0]), bpf_be64_to_cpu(p->saddr.w[1]));
-		filter_set(k, FIELD_DADDR6, bpf_be64_to_cpu(p->daddr.w[0]), bpf_be64_to_cpu(p->daddr.w[1]));
+	if (!k || field >= FIELD_COUNT)
+		return 0;
+	if (k->size == FILTER_SMALL)
+		return field_row(k, field, FILTER_SMALL);
+	if (k->size == FILTER_MEDIUM)
+		return field_row(k, field, FILTER_MEDIUM);
+	return field_row(k, field, FILTER_LARGE);
+}
+
+static __always_inline __u64 extra_units(struct filter_key *k, __u64 units, __u32 size)
+{
+	const struct filter_chain *c = filter_memory(k->chain, size);
+	__u64 invariant = units, all = units, fields;
+
+	if (!c)
+		return 0;
+	fields = c->fields & FIELDS_EXTRA;
+	for (__u32 f = 0; f < FIELD_COUNT; f++) {
+		if (!(fields >> f & 1))
+			continue;
+		if (FIELDS_INVARIANT >> f & 1)
+			invariant &= *word_at(c, k->row[f] + c->summary + k->word, size);
+		all &= *word_at(c, k->row[f] + c->summary + k->word, size);
 	}
-	filter_set(k, FIELD_FAMILY, 0, p->family);
-	filter_set(k, FIELD_L4PROTO, 0, p->proto);
-	if (p->flags & PKT_PORTS) {
-		filter_set(k, FIELD_SPORT, 0, bpf_ntohs(p->sport));
-		filter_set(k, FIELD_DPORT, 0, bpf_ntohs(p->dport));
-		if (p->proto == 6)
-			filter_set(k, FIELD_TCP_FLAGS, 0, p->tcp_flags);
-	}
-	if (p->flags & PKT_ICMP) {
-		filter_set(k, FIELD_ICMP_TYPE, 0, p->icmp_type);
-		filter_set(k, FIELD_ICMP_CODE, 0, p->icmp_code);
+	/* up to the match: a rule that would match other packets of this flow */
+	if (invariant & ~all & ((all & -all) - 1))
+		k->cacheable = 0;
+	return all;
+}
+
+/* Of `units`, bits of the word at k->word, those that the further fields leave. */
+__noinline __u64 filter_extra(struct filter_key *k, __u64 units)
+{
+	if (!k)
+		return 0;
+	if (k->size == FILTER_SMALL)
+		return extra_units(k, units, FILTER_SMALL);
+	if (k->size == FILTER_MEDIUM)
+		return extra_units(k, units, FILTER_MEDIUM);
+	return extra_units(k, units, FILTER_LARGE);
+}
+
+/* ---- groups */
+
+/* Is a bit set in x above the lowest `open` ones? Two shifts: one of 64 is not defined. */
+static __always_inline __u64 above(__u64 x, __u32 open)
+{
+	__u32 half = open >> 1 & 63;
+
+	return x >> half >> ((open - half) & 63);
+}
+
+static __always_inline int record_holds(const struct filter_record *r, const struct filter_key *k)
+{
+	__u64 wrong = above(r->saddr[0] ^ k->saddr[0], r->sshift[0]) | above(r->daddr[0] ^ k->daddr[0], r->dshift[0]);
+	__u32 sport = k->ports >> 16, dport = k->ports & 0xffff;
+
+	if (k->family == 6)
+		wrong |= above(r->saddr[1] ^ k->saddr[1], r->sshift[1]) | above(r->daddr[1] ^ k->daddr[1], r->dshift[1]);
+	wrong |= ((r->proto ^ k->proto) & r->proto_mask) | (r->needs_ports & ~k->has_ports);
+	if (wrong)
+		return 0;
+	return sport >= r->sport[0] && sport <= r->sport[1] && dport >= r->dport[0] && dport <= r->dport[1];
+}
+
+static __always_inline void probe_group(struct filter_key *k, __u32 group, __u32 size)
+{
+	const struct filter_chain *c = filter_memory(k->chain, size);
+	const struct filter_group *g;
+	__u32 at;
+
+	if (!c)
+		return;
+	g = words_at(c, c->groups + group * (sizeof(*g) / 8), sizeof(*g) / 8, size);
+	if (!g || g->family != k->family)
+		return;
+	at = g->buckets + filter_hash(g, k->saddr, k->daddr, k->ports, k->proto) * (sizeof(struct filter_bucket) / 8);
+	for (int n = 0; n < FILTER_CHAIN_BUCKETS; n++) {
+		const struct filter_bucket *b = words_at(c, at, sizeof(*b) / 8, size);
+
+		if (!b)
+			return;
+		for (int i = 0; i < FILTER_RECORDS; i++) {
+			const struct filter_record *r = &b->record[i];
+
+			if (r->position < k->position && r->entry && record_holds(r, k)) {
+				k->position = r->position;
+				k->found = r->entry;
+			}
+		}
+		at = b->record[0].next;
+		if (!at)
+			return;
 	}
 }
 
-static __always_inline __u64 mac_value(const __u8 *m)
+/* The first rule of the group that matches, if it stands before k->position. */
+__noinline int filter_probe(struct filter_key *k, __u32 group)
 {
-	return (__u64)m[0] << 40 | (__u64)m[1] << 32 | (__u64)m[2] << 24 | (__u64)m[3] << 16 | (__u64)m[4] << 8 | m[5];
+	if (!k)
+		return 0;
+	if (k->size == FILTER_MEDIUM)	/* small memory has no groups */
+		probe_group(k, group, FILTER_MEDIUM);
+	else
+		probe_group(k, group, FILTER_LARGE);
+	return 0;
 }
 
-static __always_inline void filter_key_link(struct filter_key *k, const struct pkt *p, const __u64 *mac)
-{
-	filter_set(k, FIELD_IFNAME, program.name[0], program.name[1]);
-	if (p->vlans)
-		filter_set(k, FIELD_VLAN_ID, 0, p->vlan_id);
-	filter_set(k, FIELD_ETHER_TYPE, 0, bpf_ntohs(p->ether_type));
-	filter_set(k, FIELD_ETHER_DADDR, 0, mac[0]);
-	filter_set(k, FIELD_ETHER_SADDR, 0, mac[1]);
-}
+/* ---- counters */
 
 static __always_inline void rule_add(__u32 id, __u32 packets, __u32 bytes)
 {
@@ -151,6 +271,8 @@ static __always_inline void rule_count(__u32 id, const struct pkt *p)
 	rule_add(id, p->packets, p->ip_bytes ? p->ip_bytes : p->len);
 }
 
+/* ---- the walk over the rows */
+
 static const __u8 debruijn_ctz[64] = {
 	0, 1, 48, 2, 57, 49, 28, 3, 61, 58, 50, 42, 38, 29, 17, 4, 62, 55, 59, 36, 53, 51, 43, 22, 45, 39, 33, 30, 24, 18, 12, 5,
 	63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21, 44, 32, 23, 11, 46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9, 13, 8, 7, 6,
@@ -162,102 +284,228 @@ static __always_inline __u32 ctz64(__u64 x)
 	return debruijn_ctz[((x & -x) * 0x03f79d71b4cb0a89ull) >> 58 & 63];
 }
 
-/* One step: AND the rows of 64 rules and take the first of those that match and were not taken yet. A rule that only counts makes the next step
- * look at the same 64 again. bpf_loop() callback; returns 1 to stop. */
-static long match_step(__u32 n __attribute__((unused)), struct filter_key **ctx)
+static __always_inline __u64 core_word(const struct filter_key *k, const void *m, __u32 i, __u32 size)
 {
-	struct filter_key *k = *ctx;
-	__u64 invariant = ~0ull, all = ~0ull;
-	__u32 bit, rule, at = k->at;
-	__u64 *w;
+	return *word_at(m, k->core[CORE_PROTO] + i, size) & *word_at(m, k->core[CORE_SADDR4] + i, size) &
+	       *word_at(m, k->core[CORE_DADDR4] + i, size) & *word_at(m, k->core[CORE_SPORT] + i, size) &
+	       *word_at(m, k->core[CORE_DPORT] + i, size);
+}
 
-	if (at >= k->words)
+/* The next units that may match, if the next words of the summary and of the rows have any. 0: none are left. */
+static __always_inline int walk_next(struct filter_key *k, const struct filter_chain *c, struct filter_walk *w, __u32 size)
+{
+	if (!w->words) {
+		if (w->summary >= c->summary)
+			return 0;
+		w->words = core_word(k, c, w->summary, size);
+		w->summary++;
+	}
+	if (!w->words)
 		return 1;
-#pragma unroll
-	for (int i = 0; i < FIELD_COUNT; i++) {
-		if (!(k->fields >> i & 1))
-			continue;
-		w = filter_word(k->size_class, k->slot, k->row[i] + at);
-		if (!w)
-			goto broken;
-		if (FIELDS_INVARIANT >> i & 1)
-			invariant &= *w;
-		else
-			all &= *w;
+	w->word = (c->summary ? w->summary - 1 : 0) * 64 + ctz64(w->words);
+	w->words &= w->words - 1;
+	w->units = core_word(k, c, c->summary + w->word, size);
+	if (w->units && c->fields & FIELDS_EXTRA) {
+		k->word = w->word;
+		w->units = filter_extra(k, w->units);
 	}
-	invariant &= ~k->taken;
-	all &= invariant;
-	if (!all) {
-		if (invariant)	/* would match other packets of this flow */
-			k->cacheable = 0;
-		k->at++;
-		k->taken = 0;
-		return 0;
-	}
-	bit = ctz64(all);
-	if (invariant & ((1ull << bit) - 1))
-		k->cacheable = 0;
-	w = filter_word(k->size_class, k->slot, k->rules + at * 64 + bit);
-	if (!w)
-		goto broken;
-	rule = *w;
-	if (rule & (RULE_VARIANT_BIT | RULE_CONTINUE_BIT))
-		k->cacheable = 0;
-	if (!(rule & RULE_CONTINUE_BIT)) {
-		k->found = rule;
-		return 1;
-	}
-	rule_add(rule & RULE_ID_MASK, k->packets, k->bytes);
-	k->taken = (2ull << bit) - 1;
-	return 0;
-broken:
-	k->broken = 1;
 	return 1;
 }
 
-/* First match of k->chain in the tables of k->slot. Every packet gets an answer: the policy where no rule matches. 0 and k->found, or -1 when
- * a table is missing. */
-__noinline int classify(struct filter_key *k)
+/* 1: done, with or without a rule. */
+static __always_inline int walk_step(struct filter_key *k, const struct filter_chain *c, struct filter_walk *w, __u32 size)
 {
-	struct filter_chain *c;
-	struct filter *f;
-	__u32 slot;
+	__u32 unit, entry;
+	__u64 e;
 
-	if (!k)
-		return -1;
-	slot = k->slot;
-	f = bpf_map_lookup_elem(&filters, &slot);
-	if (!f)
-		return -1;
-	c = &f->chain[k->chain & 1];
-	k->size_class = f->size_class;
-	k->fields = c->fields;
-	k->rules = c->rules;
-	k->words = c->words;
-	k->at = k->taken = k->found = k->broken = 0;
-	k->cacheable = 1;
-#pragma unroll
-	for (int i = 0; i < FIELD_COUNT; i++) {
-		if (!(c->fields >> i & 1))
-			continue;
-		k->row[i] = k->present >> i & 1 ? filter_row(slot, (k->chain & 1) << 8 | i, k->hi[i], k->lo[i]) : c->table[i].absent;
-		if (!k->row[i])
-			return -1;
+	if (!w->units && !walk_next(k, c, w, size))
+		return 1;
+	if (!w->units)
+		return 0;
+	unit = ctz64(w->units);
+	w->units &= w->units - 1;
+	e = *word_at(c, c->entries + w->word * 64 + unit, size);
+	entry = e;
+	if (e >> 32 >= k->position)	/* no unit from here on has a rule before the one found */
+		return 1;
+	if (entry & FILTER_GROUP_BIT) {
+		filter_probe(k, entry & RULE_ID_MASK);
+		return 0;
 	}
-	if (k->words)
-		bpf_loop(MAX_MATCH_STEPS, match_step, &k, 0);
-	if (k->broken)
+	if (entry & RULE_CONTINUE_BIT) {
+		k->cacheable = 0;
+		rule_add(entry & RULE_ID_MASK, k->packets, k->bytes);
+		return 0;
+	}
+	k->position = e >> 32;
+	k->found = entry;
+	return 1;
+}
+
+/* bpf_loop() callback */
+static long walk_more(__u32 n __attribute__((unused)), struct filter_key **ctx)
+{
+	struct filter_key *k = *ctx;
+	const struct filter_chain *c;
+
+	if (k->size == FILTER_SMALL) {
+		c = filter_memory(k->chain, FILTER_SMALL);
+		return c ? walk_step(k, c, &k->walk, FILTER_SMALL) : 1;
+	}
+	if (k->size == FILTER_MEDIUM) {
+		c = filter_memory(k->chain, FILTER_MEDIUM);
+		return c ? walk_step(k, c, &k->walk, FILTER_MEDIUM) : 1;
+	}
+	c = filter_memory(k->chain, FILTER_LARGE);
+	return c ? walk_step(k, c, &k->walk, FILTER_LARGE) : 1;
+}
+
+static __always_inline __u32 family_index(__u32 family)
+{
+	return family == 4 ? 1 : family == 6 ? 2 : 0;
+}
+
+static __always_inline void core_rows(struct filter_key *k, const struct filter_chain *c, __u32 size)
+{
+	const struct filter_class *t = c->core;
+
+	k->core[CORE_PROTO] = class_row(c, &t[CORE_PROTO], family_index(k->family) << 8 | k->proto, c->stride, size);
+	k->core[CORE_SADDR4] = t[CORE_SADDR4].absent;
+	k->core[CORE_DADDR4] = t[CORE_DADDR4].absent;
+	if (k->family == 4) {
+		if (c->fields & FIELD_BIT(FIELD_SADDR4))
+			k->core[CORE_SADDR4] = class_row(c, &t[CORE_SADDR4], k->saddr[0] >> 32, c->stride, size);
+		if (c->fields & FIELD_BIT(FIELD_DADDR4))
+			k->core[CORE_DADDR4] = class_row(c, &t[CORE_DADDR4], k->daddr[0] >> 32, c->stride, size);
+	} else if (k->family == 6) {	/* in the same place: a packet has one family */
+		if (c->fields & FIELD_BIT(FIELD_SADDR6))
+			k->core[CORE_SADDR4] = filter_row(k, FIELD_SADDR6);
+		if (c->fields & FIELD_BIT(FIELD_DADDR6))
+			k->core[CORE_DADDR4] = filter_row(k, FIELD_DADDR6);
+	}
+	k->core[CORE_SPORT] = t[CORE_SPORT].absent;
+	k->core[CORE_DPORT] = t[CORE_DPORT].absent;
+	if (k->has_ports && c->fields & FIELD_BIT(FIELD_SPORT))
+		k->core[CORE_SPORT] = class_row(c, &t[CORE_SPORT], k->ports >> 16, c->stride, size);
+	if (k->has_ports && c->fields & FIELD_BIT(FIELD_DPORT))
+		k->core[CORE_DPORT] = class_row(c, &t[CORE_DPORT], k->ports & 0xffff, c->stride, size);
+}
+
+static __always_inline int classify_by(struct filter_key *k, __u32 size)
+{
+	const struct filter_chain *c = filter_memory(k->chain, size);
+
+	if (!c)
 		return -1;
+	core_rows(k, c, size);
+	if (c->fields & FIELDS_EXTRA) {
+		for (__u32 f = 0; f < FIELD_COUNT; f++)
+			if ((c->fields & FIELDS_EXTRA) >> f & 1)
+				k->row[f] = filter_row(k, f);
+	}
+	k->walk.words = !c->summary && c->words;
+	k->walk.units = 0;
+	k->walk.summary = 0;
+	for (int i = 0; i < QUICK_STEPS; i++)
+		if (walk_step(k, c, &k->walk, size))
+			goto done;
+	bpf_loop(MAX_STEPS, walk_more, &k, 0);
+done:
 	if (!k->found)
 		k->found = c->policy;
 	return 0;
 }
 
+/* First match of k->chain. Every packet gets an answer: the policy where no rule matches. 0 and k->found, or -1 when a table is missing. One
+ * function for each size, so that the verifier sees each once. */
+__noinline int classify_small(struct filter_key *k)
+{
+	return k ? classify_by(k, FILTER_SMALL) : -1;
+}
+
+__noinline int classify_medium(struct filter_key *k)
+{
+	return k ? classify_by(k, FILTER_MEDIUM) : -1;
+}
+
+__noinline int classify_large(struct filter_key *k)
+{
+	return k ? classify_by(k, FILTER_LARGE) : -1;
+}
+
+/* ---- the packet's values */
+
+static __always_inline void filter_set(struct filter_key *k, __u32 field, __u64 hi, __u64 lo)
+{
+	k->hi[field] = hi;
+	k->lo[field] = lo;
+	k->present |= FIELD_BIT(field);
+}
+
+static __always_inline void filter_key_core(struct filter_key *k, const struct pkt *p)
+{
+	k->family = p->family;
+	k->proto = p->family ? p->proto : 0;
+	k->has_ports = !!(p->flags & PKT_PORTS);
+	k->ports = k->has_ports ? (__u32)bpf_ntohs(p->sport) << 16 | bpf_ntohs(p->dport) : 0;
+	if (p->family == 4) {
+		k->saddr[0] = (__u64)bpf_ntohl(p->saddr.v4) << 32;
+		k->daddr[0] = (__u64)bpf_ntohl(p->daddr.v4) << 32;
+	} else if (p->family == 6) {
+		k->saddr[0] = bpf_be64_to_cpu(p->saddr.w[0]);
+		k->saddr[1] = bpf_be64_to_cpu(p->saddr.w[1]);
+		k->daddr[0] = bpf_be64_to_cpu(p->daddr.w[0]);
+		k->daddr[1] = bpf_be64_to_cpu(p->daddr.w[1]);
+		filter_set(k, FIELD_SADDR6, k->saddr[0], k->saddr[1]);
+		filter_set(k, FIELD_DADDR6, k->daddr[0], k->daddr[1]);
+	}
+}
+
+static __always_inline __u64 mac_value(const __u8 *m)
+{
+	return (__u64)m[0] << 40 | (__u64)m[1] << 32 | (__u64)m[2] << 24 | (__u64)m[3] << 16 | (__u64)m[4] << 8 | m[5];
+}
+
+/* What few chains look at. `mac`: destination and source. */
+static __always_inline void filter_key_extra(struct filter_key *k, const struct pkt *p, const __u64 *mac)
+{
+	filter_set(k, FIELD_IFNAME, program.name[0], program.name[1]);
+	if (p->vlans)
+		filter_set(k, FIELD_VLAN_ID, 0, p->vlan_id);
+	filter_set(k, FIELD_ETHER_TYPE, 0, bpf_ntohs(p->ether_type));
+	filter_set(k, FIELD_ETHER_DADDR, 0, mac[0]);
+	filter_set(k, FIELD_ETHER_SADDR, 0, mac[1]);
+	if (p->family && p->flags & PKT_PORTS && p->proto == 6)
+		filter_set(k, FIELD_TCP_FLAGS, 0, p->tcp_flags);
+	if (p->family && p->flags & PKT_ICMP) {
+		filter_set(k, FIELD_ICMP_TYPE, 0, p->icmp_type);
+		filter_set(k, FIELD_ICMP_CODE, 0, p->icmp_code);
+	}
+}
+
+static __always_inline const struct filter_chain *filter_find(struct filter_key *k)
+{
+	const struct filter_chain *c;
+
+	k->size = FILTER_SMALL;
+	c = filter_memory(k->chain, FILTER_SMALL);
+	if (c)
+		return c;
+	k->size = FILTER_MEDIUM;
+	c = filter_memory(k->chain, FILTER_MEDIUM);
+	if (c)
+		return c;
+	k->size = FILTER_LARGE;
+	return filter_memory(k->chain, FILTER_LARGE);
+}
+
 /* `mac`: destination and source. NEXT: accepted, p->rule and p->cacheable say by what and for how long. */
 static __always_inline enum verdict stage_filter(struct pkt *p, __u64 active, __u32 chain, const __u64 *mac)
 {
+	const struct filter_chain *c;
 	struct filter_key *k;
 	__u32 zero = 0;
+	int err;
 
 	p->rule = 0;
 	p->cacheable = 1;
@@ -266,18 +514,24 @@ static __always_inline enum verdict stage_filter(struct pkt *p, __u64 active, __
 	k = bpf_map_lookup_elem(&filter_scratch, &zero);
 	if (!k)
 		return drop(p, DROP_INTERNAL);
+	k->chain = active_slot(active) << 1 | chain;
+	c = filter_find(k);
+	if (!c)
+		return drop(p, DROP_INTERNAL);
 	k->present = 0;
-	k->slot = active_slot(active);
-	k->chain = chain;
-	if (p->family)
-		filter_key_ip(k, p);
-	filter_key_link(k, p, mac);
 	k->packets = p->packets;
 	k->bytes = p->ip_bytes ? p->ip_bytes : p->len;
-	if (classify(k))
+	k->position = ~0u;
+	k->found = 0;
+	k->cacheable = 1;
+	filter_key_core(k, p);
+	if (c->fields & FIELDS_EXTRA)
+		filter_key_extra(k, p, mac);
+	err = k->size == FILTER_SMALL ? classify_small(k) : k->size == FILTER_MEDIUM ? classify_medium(k) : classify_large(k);
+	if (err)
 		return drop(p, DROP_INTERNAL);
 	p->rule = k->found & RULE_ID_MASK;
-	p->cacheable = k->cacheable;
+	p->cacheable = k->cacheable && !(k->found & RULE_VARIANT_BIT);
 	rule_count(p->rule, p);
 	if (!(k->found & RULE_DROP_BIT))
 		return NEXT;

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* rows: a field's spans → disjoint intervals → classes of values with equal rows. */
+#include <stdlib.h>
+#include <string.h>
+#include "rows.h"
+
+enum { MAX_BOUNDS = 1 << 20 };	/* the datapath's binary search takes 20 steps */
+
+/* ---- words */
+
+uint32_t memory_take(struct memory *w, uint32_t n)
+{
+	uint32_t at = w->n;
+
+	if (w->n + n > w->capacity) {
+		w->capacity = (w->n + n) * 2;
+		w->v = must(realloc(w->v, w->capacity * sizeof(*w->v)));
+	}
+	memset(w->v + at, 0, n * sizeof(*w->v));
+	w->n += n;
+	return at;
+}
+
+struct filter_chain *memory_chain(struct memory *w)
+{
+	return (struct filter_chain *)w->v;
+}
+
+size_t memory_bytes(const struct memory *w)
+{
+	return w->n * sizeof(*w->v);
+}
+
+/* The datapath reads whole structs up to the last word: a bucket behind the last must still be inside. */
+uint32_t memory_size(const struct memory *w)
+{
+	size_t bytes = memory_bytes(w) + sizeof(struct filter_bucket);
+
+	return bytes <= FILTER_SMALL ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
+}
+
+/* ---- the edges of a field: where units begin and cease to hold */
+
+struct edge {
+	u128 at;
+	uint32_t unit;
+	int32_t change;		/* +1 or -1 rule of the unit */
+};
+
+struct edges {
+	struct edge *v;
+	size_t n, capacity;
+	uint32_t *holds;	/* rules of each unit that hold, for the sweep; at first those that do not ask for the field */
+};
+
+static int edge_order(const void *a, const void *b)
+{
+	const struct edge *x = a, *y = b;
+
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static void edges_add(struct edges *e, u128 at, uint32_t unit, int change)
+{
+	if (e->n == e->capacity) {
+		e->capacity = e->capacity ? e->capacity * 2 : 256;
+		e->v = must(realloc(e->v, e->capacity * sizeof(*e->v)));
+	}
+	e->v[e->n++] = (struct edge){ at, unit, change };
+}
+
+static void edges_span(struct edges *e, u128 lo, u128 hi, u128 max, uint32_t unit)
+{
+	edges_add(e, lo, unit, 1);
+	if (hi < max)
+		edges_add(e, hi + 1, unit, -1);
+}
+
+static void edges_free(struct edges *e)
+{
+	free(e->v);
+	free(e->holds);
+}
+
+/* What a rule asks of a field; false: nothing. */
+typedef bool edges_of(struct edges *e, const struct constraints *k, int field, uint32_t unit);
+
+static bool edges_of_field(struct edges *e, const struct constraints *k, int f, uint32_t unit)
+{
+	const struct spans *s = &k->field[f];
+
+	if (!(k->used & FIELD_BIT(f)))
+		return false;
+	for (int i = 0; i < s->n; i++)
+		edges_span(e, s->v[i].lo, s->v[i].hi, field_max(f), unit);
+	return true;
+}
+
+/* Family and protocol are one value; addresses and what asks for a protocol ask for the family too. */
+static bool edges_of_proto(struct edges *e, const struct constraints *k, int f, uint32_t unit)
+{
+	static const int families[] = { 0, 4, 6 };
+	const uint64_t v4 = FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4), v6 = FIELD_BIT(FIELD_SADDR6) | FIELD_BIT(FIELD_DADDR6);
+	const struct spans *s = &k->field[FIELD_L4PROTO];
+	const u128 max = (1 << CORE_PROTO_BITS) - 1;
+
+	(void)f;
+	for (int i = 0; i < 3; i++) {
+		if (k->used & FIELD_BIT(FIELD_FAMILY) && !(families[i] && spans_have(&k->field[FIELD_FAMILY], families[i])))
+			continue;
+		if ((k->used & v4 && families[i] != 4) || (k->used & v6 && families[i] != 6))
+			continue;
+		if (!(k->used & FIELD_BIT(FIELD_L4PROTO)))
+			edges_span(e, i << 8, i << 8 | 255, max, unit);
+		else if (families[i])
+			for (int n = 0; n < s->n && s->v[n].lo < 256; n++)
+				edges_span(e, i << 8 | s->v[n].lo, i << 8 | (s->v[n].hi < 255 ? s->v[n].hi : 255), max, unit);
+	}
+	return true;
+}
+
+static void edges_collect(struct edges *e, const struct constraints *rules, int n_rules, const struct units *u, int field, edges_of *of)
+{
+	memset(e, 0, sizeof(*e));
+	e->holds = must(calloc(u->n_units + 1, sizeof(*e->holds)));
+	for (int r = 0; r < n_rules; r++)
+		if (u->unit_of[r] != ~0u && !of(e, &rules[r], field, u->unit_of[r]))
+			e->holds[u->unit_of[r]]++;
+	for (uint32_t i = 0, last = ~0u, unit = ~0u; i < u->n_parts; i++) {
+		const struct part *p = &u->part[i];
+
+		if (p->rule == last && p->unit == unit)
+			continue;	/* another part of the rule in the same group */
+		last = p->rule;
+		unit = p->unit;
+		if (!of(e, &rules[last], field, unit))
+			e->holds[unit]++;
+	}
+	if (e->n)
+		qsort(e->v, e->n, sizeof(*e->v), edge_order);
+}
+
+/* ---- rows, by content */
+
+struct rows {
+	struct memory *words;
+	uint64_t *row;		/* the one at hand: summary, words */
+	uint64_t hash;		/* of it: the sum of its units' numbers, so that a change of one costs nothing */
+	uint32_t first, n;	/* where the rows begin, how many */
+	uint64_t *hashes;
+	uint32_t *slots, size;	/* row number + 1 */
+};
+
+/* splitmix64 (Steele, Lea, Flood 2014) */
+static uint64_t unit_number(uint32_t unit)
+{
+	uint64_t z = (unit + 1) * 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static void row_flip(struct rows *r, uint32_t unit)
+{
+	const struct filter_chain *c = memory_chain(r->words);
+	uint64_t *word = &r->row[c->summary + unit / 64];
+
+	*word ^= 1ull << unit % 64;
+	r->hash ^= unit_number(unit);
+	if (!c->summary)
+		return;
+	if (*word)
+		r->row[unit / 4096] |= 1ull << unit / 64 % 64;
+	else
+		r->row[unit / 4096] &= ~(1ull << unit / 64 % 64);
+}
+
+static void rows_begin(struct rows *r, struct memory *w, const struct edges *e, uint32_t units)
+{
+	memset(r, 0, sizeof(*r));
+	r->words = w;
+	r->row = must(calloc(memory_chain(w)->stride + 1, sizeof(*r->row)));
+	r->first = w->n;
+	for (uint32_t i = 0; i < units; i++)
+		if (e->holds[i])
+			row_flip(r, i);
+}
+
+static void rows_grow(struct rows *r)
+{
+	r->size = r->size ? r->size * 2 : 256;
+	free(r->slots);
+	r->slots = must(calloc(r->size, sizeof(*r->slots)));
+	r->hashes = must(realloc(r->hashes, r->size * sizeof(*r->hashes)));
+	for (uint32_t n = 0; n < r->n; n++) {
+		uint32_t i = r->hashes[n] & (r->size - 1);
+
+		while (r->slots[i])
+			i = (i + 1) & (r->size - 1);
+		r->slots[i] = n + 1;
+	}
+}
+
+/* The number of the row at hand; stored if it is new. */
+static uint32_t rows_intern(struct rows *r)
+{
+	uint32_t stride = memory_chain(r->words)->stride, i;
+
+	if (2 * (r->n + 1) > r->size)
+		rows_grow(r);
+	for (i = r->hash & (r->size - 1); r->slots[i]; i = (i + 1) & (r->size - 1)) {
+		uint32_t n = r->slots[i] - 1;
+
+		if (r->hashes[n] == r->hash && !memcmp(r->words->v + r->first + (size_t)n * stride, r->row, stride * sizeof(*r->row)))
+			return n;
+	}
+	memory_take(r->words, stride);
+	memcpy(r->words->v + r->first + (size_t)r->n * stride, r->row, stride * sizeof(*r->row));
+	r->hashes[r->n] = r->hash;
+	r->slots[i] = ++r->n;
+	return r->n - 1;
+}
+
+static void rows_end(struct rows *r)
+{
+	free(r->row);
+	free(r->hashes);
+	free(r->slots);
+}
+
+/* ---- intervals */
+
+struct interval {
+	u128 from;
+	uint32_t class;		/* number of its row */
+};
+
+struct intervals {
+	struct interval *v;
+	uint32_t n, absent, rows;
+};
+
+static void intervals_add(struct intervals *t, u128 from, uint32_t class)
+{
+	if (!t->n || t->v[t->n - 1].class != class)
+		t->v[t->n++] = (struct interval){ from, class };
+}
+
+/* Sweep over the edges. The class of a packet without the field is that of the rules that do not ask for it. */
+static void intervals_make(struct intervals *t, struct memory *w, struct edges *e, uint32_t units)
+{
+	struct rows rows;
+
+	rows_begin(&rows, w, e, units);
+	t->v = must(malloc((e->n + 1) * sizeof(*t->v)));
+	t->n = 0;
+	t->absent = rows_intern(&rows);
+	intervals_add(t, 0, t->absent);
+	for (size_t i = 0; i < e->n && memory_bytes(w) <= FILTER_LARGE;) {
+		u128 at = e->v[i].at;
+
+		for (; i < e->n && e->v[i].at == at; i++) {
+			uint32_t unit = e->v[i].unit, had = e->holds[unit];
+
+			e->holds[unit] += e->v[i].change;
+			if (!had != !e->holds[unit])
+				row_flip(&rows, unit);
+		}
+		if (!at)
+			t->n = 0;
+		intervals_add(t, at, rows_intern(&rows));
+	}
+	t->rows = rows.first;
+	rows_end(&rows);
+}
+
+/* ---- class tables */
+
+static int ceil_log2(uint32_t n)
+{
+	int bits = 0;
+
+	while (bits < 31 && 1u << bits < n)
+		bits++;
+	return bits;
+}
+
+/* The elements of `n` intervals that one top entry leads to. */
+static uint32_t store_elements(struct memory *w, uint32_t base, const struct interval *v, uint32_t n)
+{
+	int bits = ceil_log2(n);
+	uint32_t at = memory_take(w, 1u << bits);
+
+	for (uint32_t i = 0; i < 1u << bits; i++) {
+		const struct interval *e = &v[i < n ? i : n - 1];
+
+		w->v[at + i] = (uint64_t)e->from << 32 | e->class;
+	}
+	return FILTER_SEARCH | (uint32_t)bits << FILTER_SEARCH_BITS | (at - base);
+}
+
+static void store_class(struct memory *w, enum filter_core core, const struct intervals *t, int width)
+{
+	int top = t->n == 1 ? 0 : ceil_log2(t->n) + 3;
+	uint32_t at, n = 0, base;
+
+	top = top > CORE_TOP_BITS ? CORE_TOP_BITS : top > width ? width : top;
+	at = memory_take(w, ((1u << top) + 1) / 2);
+	base = w->n;
+	for (uint32_t i = 0; i < 1u << top; i++) {
+		u128 from = (u128)i << (width - top), to = ((u128)(i + 1) << (width - top)) - 1;
+		uint32_t begin, entry;
+
+		while (n + 1 < t->n && t->v[n + 1].from <= from)
+			n++;
+		for (begin = n; n + 1 < t->n && t->v[n + 1].from <= to; n++)
+			;
+		entry = n == begin ? t->v[n].class : store_elements(w, base, t->v + begin, n - begin + 1);
+		((uint32_t *)(w->v + at))[i] = entry;
+	}
+	memory_chain(w)->core[core] = (struct filter_class){
+		.top = at * 2, .shift = width - top, .elements = base, .rows = t->rows,
+		.absent = t->rows + t->absent * memory_chain(w)->stride,
+	};
+}
+
+static int store_interval(struct memory *w, enum filter_field f, const struct intervals *t)
+{
+	uint32_t wide = field_is_wide(f), bounds, rows;
+
+	if (t->n > MAX_BOUNDS)
+		return fail(EXIT_FAILED, "the rules cut one field into %u intervals, the limit is %u: use fewer or shorter sets", t->n, MAX_BOUNDS);
+	bounds = memory_take(w, t->n << wide);
+	rows = memory_take(w, t->n);
+	for (uint32_t i = 0; i < t->n; i++) {
+		if (wide)
+			w->v[bounds + 2 * i] = t->v[i].from >> 64;
+		w->v[bounds + (i << wide) + wide] = (uint64_t)t->v[i].from;
+		w->v[rows + i] = t->rows + t->v[i].class * memory_chain(w)->stride;
+	}
+	memory_chain(w)->interval[f] = (struct filter_interval){
+		.bounds = bounds, .count = t->n, .rows = rows, .absent = t->rows + t->absent * memory_chain(w)->stride,
+	};
+	return 0;
+}
+
+static const struct { enum filter_field field; uint8_t width; edges_of *of; } cores[CORE_COUNT] = {
+	[CORE_PROTO] = { FIELD_L4PROTO, CORE_PROTO_BITS, edges_of_proto },
+	[CORE_SADDR4] = { FIELD_SADDR4, 32, edges_of_field }, [CORE_DADDR4] = { FIELD_DADDR4, 32, edges_of_field },
+	[CORE_SPORT] = { FIELD_SPORT, 16, edges_of_field }, [CORE_DPORT] = { FIELD_DPORT, 16, edges_of_field },
+};
+
+static void store_core(struct memory *w, const struct constraints *rules, int n_rules, const struct units *u, enum filter_core core)
+{
+	struct intervals t;
+	struct edges e;
+
+	edges_collect(&e, rules, n_rules, u, cores[core].field, cores[core].of);
+	intervals_make(&t, w, &e, u->n_units);
+	while (t.n > 1 && t.v[t.n - 1].from >> cores[core].width)	/* values that no packet has */
+		t.n--;
+	store_class(w, core, &t, cores[core].width);
+	free(t.v);
+	edges_free(&e);
+}
+
+static int store_field(struct memory *w, const struct constraints *rules, int n_rules, const struct units *u, enum filter_field f)
+{
+	struct intervals t;
+	struct edges e;
+	int err;
+
+	edges_collect(&e, rules, n_rules, u, f, edges_of_field);
+	intervals_make(&t, w, &e, u->n_units);
+	err = store_interval(w, f, &t);
+	free(t.v);
+	edges_free(&e);
+	return err;
+}
+
+int rows_store(struct memory *w, const struct constraints *rules, int n_rules, const struct units *u)
+{
+	const uint64_t as_intervals = FIELDS_EXTRA | FIELD_BIT(FIELD_SADDR6) | FIELD_BIT(FIELD_DADDR6);
+	int err = 0;
+
+	for (int i = 0; i < CORE_COUNT; i++)
+		store_core(w, rules, n_rules, u, i);
+	for (int f = 0; f < FIELD_COUNT && !err; f++)
+		if (memory_chain(w)->fields & as_intervals & FIELD_BIT(f))
+			err = store_field(w, rules, n_rules, u, f);
+	return err;
+}
+
+/* ---- groups */
+
+/* False: a bucket went on for longer than the datapath follows. */
+static bool store_buckets(struct memory *w, struct filter_group *g, const struct group *from, const struct units *u)
+{
+	const uint32_t words = sizeof(struct filter_bucket) / 8;
+
+	g->buckets = memory_take(w, (g->mask + 1) * words);
+	for (uint32_t i = 0; i < from->n_parts; i++) {
+		const struct filter_record *r = &u->part[from->parts[i]].record;
+		uint32_t at = g->buckets + filter_hash(g, r->saddr, r->daddr, (uint32_t)r->sport[0] << 16 | r->dport[0], r->proto) * words;
+
+		for (int n = 0;; n++) {
+			struct filter_bucket *b = (struct filter_bucket *)(w->v + at);
+			int used = b->record[0].entry ? b->record[1].entry ? 2 : 1 : 0;
+
+			if (used < FILTER_RECORDS) {
+				uint32_t next = b->record[used].next;
+
+				b->record[used] = *r;
+				b->record[used].next = next;
+				break;
+			}
+			if (n + 1 == FILTER_CHAIN_BUCKETS)
+				return false;
+			if (!b->record[0].next) {
+				uint32_t next = memory_take(w, words);
+
+				((struct filter_bucket *)(w->v + at))->record[0].next = next;
+				at = next;
+			} else {
+				at = b->record[0].next;
+			}
+		}
+	}
+	return true;
+}
+
+int groups_store(struct memory *w, const struct units *u)
+{
+	uint32_t at = memory_take(w, u->n_groups * sizeof(struct filter_group) / 8);
+
+	memory_chain(w)->groups = at;
+	for (uint32_t i = 0; i < u->n_groups; i++) {
+		struct filter_group g = u->group[i].masks;
+		uint32_t before = w->n;
+
+		g.mask = (1u << ceil_log2(u->group[i].n_parts)) - 1;
+		while (!store_buckets(w, &g, &u->group[i], u)) {
+			w->n = before;
+			g.mask = g.mask * 2 + 1;
+			if (g.mask >> 24)
+				return fail(EXIT_FAILED, "the rules are too much alike for a hash table");
+		}
+		memcpy(w->v + at + i * sizeof(g) / 8, &g, sizeof(g));
+	}
+	return 0;
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* unit: rules of common shape into groups. A shape is how much of each address, and whether each port and the protocol, is exact; lengths
+ * are rounded down, so that few shapes hold nearly all rules (tuple space search of Srinivasan, Suri and Varghese 1999, with tuples merged as in Daly et al.
+ * 2019). Where too many rules of a shape have one key, they go to a finer shape, and last each by itself. */
+#include <stdlib.h>
+#include <string.h>
+#include "unit.h"
+
+enum {
+	MAX_PARTS = 64,		/* a rule cut into more stays by itself */
+	MAX_SAME_KEY = 6,	/* records of one key in a group: all of them are looked at */
+};
+
+static const uint8_t lengths4[] = { 0, 8, 12, 16, 20, 24, 28, 32 };
+static const uint8_t lengths6[] = { 0, 16, 32, 40, 48, 56, 64, 96, 128 };
+
+/* ---- a rule's parts */
+
+struct prefixes {
+	struct { u128 value; uint8_t length; } v[MAX_PARTS];
+	int n;
+};
+
+static u128 low_bits(int n)
+{
+	return n >= 128 ? ~(u128)0 : ((u128)1 << n) - 1;
+}
+
+/* Cut a span of a field of `width` bits into prefixes. */
+static bool prefixes_add(struct prefixes *p, struct span s, int width)
+{
+	for (u128 lo = s.lo;; ) {
+		int open = 0;
+
+		while (open < width && !(lo >> open & 1) && (lo | low_bits(open + 1)) <= s.hi)
+			open++;
+		if (p->n == MAX_PARTS)
+			return false;
+		p->v[p->n].value = lo;
+		p->v[p->n++].length = width - open;
+		if ((lo | low_bits(open)) == s.hi)
+			return true;
+		lo = (lo | low_bits(open)) + 1;
+	}
+}
+
+static bool prefixes_of(struct prefixes *p, const struct constraints *k, enum filter_field f, int width)
+{
+	p->n = 0;
+	if (!(k->used & FIELD_BIT(f))) {
+		p->v[p->n].value = 0;
+		p->v[p->n++].length = 0;
+		return true;
+	}
+	for (int i = 0; i < k->field[f].n; i++)
+		if (!prefixes_add(p, k->field[f].v[i], width))
+			return false;
+	return true;
+}
+
+static void set_address(__u64 word[2], uint8_t shift[2], u128 value, int length, int width)
+{
+	value <<= 128 - width;
+	word[0] = value >> 64;
+	word[1] = (uint64_t)value;
+	shift[0] = length >= 64 ? 0 : 64 - length;
+	shift[1] = length <= 64 ? 64 : 128 - length;
+}
+
+struct cut {			/* what a rule's parts are made of: all combinations */
+	struct prefixes saddr, daddr;
+	struct span sport[MAX_PARTS], dport[MAX_PARTS];
+	int proto[MAX_PARTS];	/* -1: any */
+	int n_sport, n_dport, n_proto;
+	uint8_t family;
+};
+
+static int ports_of(struct span *out, const struct constraints *k, enum filter_field f)
+{
+	const struct spans *s = &k->field[f];
+
+	if (!(k->used & FIELD_BIT(f))) {
+		out[0] = (struct span){ 0, 65535 };
+		return 1;
+	}
+	if (s->n > MAX_PARTS)
+		return -1;
+	for (int i = 0; i < s->n; i++)
+		out[i] = (struct span){ s->v[i].lo, s->v[i].hi < 65535 ? s->v[i].hi : 65535 };
+	return s->n;
+}
+
+static int protos_of(int *out, const struct constraints *k)
+{
+	const struct spans *s = &k->field[FIELD_L4PROTO];
+	int n = 0;
+
+	if (!(k->used & FIELD_BIT(FIELD_L4PROTO))) {
+		out[0] = -1;
+		return 1;
+	}
+	for (int i = 0; i < s->n; i++)
+		for (u128 v = s->v[i].lo; v <= s->v[i].hi && v < 256; v++) {
+			if (n == MAX_PARTS)
+				return -1;
+			out[n++] = (int)v;
+		}
+	return n;
+}
+
+static bool asks_family(const struct constraints *k, int family)
+{
+	const uint64_t v4 = FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4), v6 = FIELD_BIT(FIELD_SADDR6) | FIELD_BIT(FIELD_DADDR6);
+
+	if (k->used & (family == 4 ? v6 : v4))
+		return false;
+	return !(k->used & FIELD_BIT(FIELD_FAMILY)) || spans_have(&k->field[FIELD_FAMILY], family);
+}
+
+/* False: the rule must stay by itself. */
+static bool cut_rule(struct cut *c, const struct constraints *k, int family)
+{
+	int width = family == 4 ? 32 : 128;
+
+	c->family = family;
+	if (!prefixes_of(&c->saddr, k, family == 4 ? FIELD_SADDR4 : FIELD_SADDR6, width) ||
+	    !prefixes_of(&c->daddr, k, family == 4 ? FIELD_DADDR4 : FIELD_DADDR6, width))
+		return false;
+	c->n_sport = ports_of(c->sport, k, FIELD_SPORT);
+	c->n_dport = ports_of(c->dport, k, FIELD_DPORT);
+	c->n_proto = protos_of(c->proto, k);
+	return c->n_sport >= 0 && c->n_dport >= 0 && c->n_proto >= 0 &&
+	       (long)c->saddr.n * c->daddr.n * c->n_sport * c->n_dport * c->n_proto <= MAX_PARTS;
+}
+
+static struct part *part_room(struct units *u)
+{
+	u->part = array_room(u->part, u->n_parts, sizeof(*u->part));
+	return memset(&u->part[u->n_parts++], 0, sizeof(*u->part));
+}
+
+static void add_parts(struct units *u, const struct cut *c, uint32_t rule, uint32_t entry, bool needs_ports)
+{
+	int n = c->saddr.n * c->daddr.n * c->n_sport * c->n_dport * c->n_proto, width = c->family == 4 ? 32 : 128;
+
+	for (int i = 0; i < n; i++) {
+		int at = i, s = at % c->saddr.n, d = (at /= c->saddr.n) % c->daddr.n, sp = (at /= c->daddr.n) % c->n_sport;
+		int dp = (at /= c->n_sport) % c->n_dport, proto = c->proto[at / c->n_dport];
+		struct part *p = part_room(u);
+		struct filter_record *r = &p->record;
+
+		p->rule = rule;
+		p->family = c->family;
+		set_address(r->saddr, r->sshift, c->saddr.v[s].value, c->saddr.v[s].length, width);
+		set_address(r->daddr, r->dshift, c->daddr.v[d].value, c->daddr.v[d].length, width);
+		r->sport[0] = c->sport[sp].lo;
+		r->sport[1] = c->sport[sp].hi;
+		r->dport[0] = c->dport[dp].lo;
+		r->dport[1] = c->dport[dp].hi;
+		r->needs_ports = needs_ports;
+		r->proto = proto < 0 ? 0 : proto;
+		r->proto_mask = proto < 0 ? 0 : 0xff;
+		r->entry = entry;
+		r->position = rule;
+	}
+}
+
+/* Cut a rule into parts for the groups of each family it may match. False: it must stay by itself. */
+static bool rule_parts(struct units *u, const struct rule *r, const struct constraints *k, uint32_t index)
+{
+	bool needs_ports = k->used & (FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT));
+	bool is_ip = k->used & ~FIELD_BIT(FIELD_FAMILY);
+	uint32_t had = u->n_parts;
+	static struct cut c;
+
+	if (r->verdict == RULE_CONTINUE || k->used & FIELDS_EXTRA || !is_ip)
+		return false;
+	for (int family = 4; family <= 6; family += 2) {
+		if (!asks_family(k, family))
+			continue;
+		if (!cut_rule(&c, k, family)) {
+			u->n_parts = had;
+			return false;
+		}
+		add_parts(u, &c, index, rule_entry(r, k), needs_ports);
+	}
+	return true;
+}
+
+/* ---- shapes */
+
+static uint64_t mask_of(int length)
+{
+	return length <= 0 ? 0 : length >= 64 ? ~0ull : ~0ull << (64 - length);
+}
+
+static int length_of(const uint8_t shift[2])
+{
+	return shift[0] ? 64 - shift[0] : 128 - shift[1];
+}
+
+static int rounded(int length, int family)
+{
+	const uint8_t *v = family == 4 ? lengths4 : lengths6;
+	int n = family == 4 ? sizeof(lengths4) : sizeof(lengths6);
+
+	while (n > 1 && v[n - 1] > length)
+		n--;
+	return v[n - 1];
+}
+
+static void set_masks(__u64 mask[2], int length)
+{
+	mask[0] = mask_of(length);
+	mask[1] = mask_of(length - 64);
+}
+
+/* The shape of a part; `exact`: with its own lengths. */
+static struct filter_group shape_of(const struct part *p, bool exact)
+{
+	const struct filter_record *r = &p->record;
+	int s = length_of(r->sshift), d = length_of(r->dshift);
+	struct filter_group g = { .family = p->family, .proto = r->proto_mask };
+
+	set_masks(g.smask, exact ? s : rounded(s, p->family));
+	set_masks(g.dmask, exact ? d : rounded(d, p->family));
+	if (r->sport[0] == r->sport[1])
+		g.ports |= 0xffff0000;
+	if (r->dport[0] == r->dport[1])
+		g.ports |= 0xffff;
+	return g;
+}
+
+struct building {		/* a group while it fills */
+	struct group group;
+	uint32_t *keys;		/* hash set of key hash → count, open addressing */
+	uint16_t *counts;
+	uint32_t size, used, capacity;
+};
+
+static int group_find(struct building **list, int *n, const struct filter_group *shape)
+{
+	for (int i = 0; i < *n; i++)
+		if (!memcmp(&(*list)[i].group.masks, shape, sizeof(*shape)))
+			return i;
+	*list = must(realloc(*list, (*n + 1) * sizeof(**list)));
+	memset(&(*list)[*n], 0, sizeof(**list));
+	(*list)[*n].group.masks = *shape;
+	return (*n)++;
+}
+
+static uint32_t part_key(const struct filter_group *shape, const struct part *p)
+{
+	struct filter_group g = *shape;
+
+	g.mask = ~0u;
+	return filter_hash(&g, p->record.saddr, p->record.daddr, (uint32_t)p->record.sport[0] << 16 | p->record.dport[0], p->record.proto) | 1;
+}
+
+static uint16_t *key_count(struct building *b, uint32_t key)
+{
+	uint32_t i;
+
+	if (2 * b->used >= b->size) {
+		uint32_t *keys = b->keys, size = b->size;
+		uint16_t *counts = b->counts;
+
+		b->size = size ? size * 2 : 64;
+		b->keys = must(calloc(b->size, sizeof(*b->keys)));
+		b->counts = must(calloc(b->size, sizeof(*b->counts)));
+		b->used = 0;
+		for (uint32_t n = 0; n < size; n++)
+			if (keys[n])
+				*key_count(b, keys[n]) = counts[n];
+		free(keys);
+		free(counts);
+	}
+	for (i = key * 0x9e3779b1u & (b->size - 1); b->keys[i] && b->keys[i] != key; i = (i + 1) & (b->size - 1))
+		;
+	b->used += !b->keys[i];
+	b->keys[i] = key;
+	return &b->counts[i];
+}
+
+static bool group_take(struct building *b, const struct part *p, uint32_t index)
+{
+	uint16_t *count = key_count(b, part_key(&b->group.masks, p));
+
+	if (*count == MAX_SAME_KEY)
+		return false;
+	++*count;
+	if (b->group.n_parts == b->capacity) {
+		b->capacity = b->capacity ? b->capacity * 2 : 64;
+		b->group.parts = must(realloc(b->group.parts, b->capacity * sizeof(*b->group.parts)));
+	}
+	b->group.parts[b->group.n_parts++] = index;
+	return true;
+}
+
+/* The group that takes a part, or -1. */
+static int place_part(struct building **groups, int *n, const struct part *p, uint32_t index)
+{
+	for (int exact = 0; exact < 2; exact++) {
+		struct filter_group shape = shape_of(p, exact);
+		int g = group_find(groups, n, &shape);
+
+		if (group_take(&(*groups)[g], p, index))
+			return g;
+	}
+	return -1;
+}
+
+/* All parts of one rule, from `first` on, or none of them. */
+static bool place_parts(struct units *u, struct building **groups, int *n, uint32_t first)
+{
+	int at[2 * MAX_PARTS], g = 0;
+	uint32_t i;
+
+	for (i = first; i < u->n_parts; i++) {
+		g = place_part(groups, n, &u->part[i], i);
+		if (g < 0)
+			break;
+		at[i - first] = g;
+	}
+	if (i == u->n_parts)
+		return true;
+	while (i-- > first) {
+		struct building *b = &(*groups)[at[i - first]];
+
+		b->group.n_parts--;
+		--*key_count(b, part_key(&b->group.masks, &u->part[i]));
+	}
+	u->n_parts = first;
+	return false;
+}
+
+/* ---- units */
+
+static int by_position(const void *a, const void *b)
+{
+	const struct unit *x = a, *y = b;
+
+	return x->position < y->position ? -1 : x->position > y->position;
+}
+
+static void single(struct units *u, uint32_t rule)
+{
+	u->unit[u->n_units++] = (struct unit){ .position = rule, .rule = rule, .group = -1 };
+}
+
+static void finish(struct units *u, struct building *groups, int n)
+{
+	u->group = must(calloc(n + 1, sizeof(*u->group)));
+	u->unit = must(realloc(u->unit, (u->n_units + n + 1) * sizeof(*u->unit)));
+	for (int g = 0; g < n; g++) {
+		struct building *b = &groups[g];
+
+		free(b->keys);
+		free(b->counts);
+		if (!b->group.n_parts) {
+			free(b->group.parts);
+			continue;
+		}
+		u->group[u->n_groups] = b->group;
+		u->unit[u->n_units++] = (struct unit){ .position = u->part[b->group.parts[0]].rule, .group = u->n_groups++ };
+	}
+	free(groups);
+	qsort(u->unit, u->n_units, sizeof(*u->unit), by_position);
+	for (uint32_t i = 0; i < u->n_units; i++) {
+		const struct unit *unit = &u->unit[i];
+
+		if (unit->group < 0)
+			u->unit_of[unit->rule] = i;
+		else
+			for (uint32_t p = 0; p < u->group[unit->group].n_parts; p++)
+				u->part[u->group[unit->group].parts[p]].unit = i;
+	}
+}
+
+int units_make(struct units *u, const struct chain *chain, const struct constraints *rules, bool grouped)
+{
+	struct building *groups = NULL;
+	int n = 0;
+
+	memset(u, 0, sizeof(*u));
+	u->unit = must(calloc(chain->n_rules + 1, sizeof(*u->unit)));
+	u->unit_of = must(malloc((chain->n_rules + 1) * sizeof(*u->unit_of)));
+	memset(u->unit_of, 0xff, (chain->n_rules + 1) * sizeof(*u->unit_of));
+	for (int r = 0; r < chain->n_rules; r++) {
+		uint32_t first = u->n_parts;
+
+		if (!grouped || !rule_parts(u, &chain->rules[r], &rules[r], r) || !place_parts(u, &groups, &n, first))
+			single(u, r);
+	}
+	finish(u, groups, n);
+	if (u->n_units <= FILTER_MAX_UNITS)
+		return 0;
+	return fail(EXIT_FAILED, "%u rules cannot share hash tables (they look at more than addresses, ports and protocol, or are much alike), the limit is "
+		    "%d: use sets in place of single rules", u->n_units, FILTER_MAX_UNITS);
+}
+
+void units_free(struct units *u)
+{
+	for (uint32_t i = 0; i < u->n_groups; i++)
+		free(u->group[i].parts);
+	free(u->group);
+	free(u->unit);
+	free(u->part);
+	free(u->unit_of);
+	memset(u, 0, sizeof(*u));
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* unit: what the bits of the filter's rows stand for. Of few rules each is one; of many, those of a common shape share a hash table. */
+#pragma once
+#include "constraint.h"
+
+/* A rule, or a part of one whose values are not one prefix and one range, as it stands in a group. */
+struct part {
+	struct filter_record record;
+	uint32_t rule;		/* index in the chain */
+	uint32_t unit;
+	uint8_t family;
+};
+
+struct unit {
+	uint32_t position;	/* of the first rule */
+	uint32_t rule;		/* index, when it is one rule */
+	int group;		/* index, or -1 */
+};
+
+struct group {
+	struct filter_group masks;	/* without the place and number of its buckets */
+	uint32_t *parts;		/* indices */
+	uint32_t n_parts;
+};
+
+struct units {
+	struct unit *unit;	/* in the order of their positions */
+	struct group *group;
+	struct part *part;
+	uint32_t n_units, n_groups, n_parts;
+	uint32_t *unit_of;	/* a rule's unit when it is one rule; ~0: its parts are in groups */
+};
+
+/* More rules than this are put in groups where they can be. */
+enum { UNITS_UNGROUPED = 2048 };
+
+/* `grouped`: whether to group at all. Units are at most FILTER_MAX_UNITS, or EXIT_FAILED after fail(). */
+int units_make(struct units *u, const struct chain *chain, const struct constraints *rules, bool grouped);
+void units_free(struct units *u);
