@@ -21,6 +21,7 @@
 #include "../lib/opt.h"
 #include "../lib/run.h"
 #include "../maps/flow.h"
+#include "../maps/rule.h"
 #include "feed.h"
 
 #define BENCH_DIR BPF_DIR "/../bench"
@@ -29,7 +30,7 @@
 #define MAX_SAMPLES 256
 #define TABLE_BITS 17		/* buckets of the flow table: what the loader makes by default for IPv4 */
 
-enum kind { HIT, MISS, LAYOUT };
+enum kind { HIT, MISS, LAYOUT, HEADERS };
 
 struct row {
 	const char *name;
@@ -103,8 +104,8 @@ static struct row layouts[] = {
 
 /* ---- options */
 
-static const char *interface, *only;
-static unsigned long cpu = 1, loads = 5, repeats = 5, packets = 300000;
+static const char *interface, *only, *headers, *name;
+static unsigned long cpu = 1, loads = 5, repeats = 5, packets = 300000, tenths;
 static bool json, study, fair;
 static unsigned ifindex;
 
@@ -112,6 +113,9 @@ static const struct opt options[] = {
 	{ "interface", 0, OPT_TEXT, &interface, "IFACE", "packets come in by it (bench/run sets it)" },
 	{ "only", 0, OPT_TEXT, &only, "TEXT", "only rows whose name contains TEXT" },
 	{ "layouts", 0, OPT_FLAG, &study, NULL, "candidates for the flow table instead of the datapath" },
+	{ "headers", 0, OPT_TEXT, &headers, "FILE", "one row: the rules in force, beyond parsing, for these packet headers" },
+	{ "name", 0, OPT_TEXT, &name, "TEXT", "name of that row" },
+	{ "limit", 0, OPT_NUMBER, &tenths, "N", "and its limit in tenths of H" },
 	{ "cpu", 0, OPT_NUMBER, &cpu, "N", "run there (default 1)" },
 	{ "loads", 0, OPT_NUMBER, &loads, "N", "load each program so often: seeds differ (default 5)" },
 	{ "repeats", 0, OPT_NUMBER, &repeats, "N", "pairs of floor and target a load (default 5)" },
@@ -202,6 +206,12 @@ static void packet_make(const struct row *r, struct feed *f)
 	f->grows = r->grows;
 	f->verdict = r->verdict;
 	f->mask = r->flows - 1;
+	if (r->kind != HEADERS)
+		return;
+	packet[38] = 0;		/* UDP's length, which is TCP's sequence number */
+	packet[39] = 20;
+	memcpy(f->bytes, packet, sizeof(f->bytes));
+	f->headers = 1;
 }
 
 /* ---- programs */
@@ -389,6 +399,48 @@ static double unit_once(void)
 	return (gross - floor) / COST_LOOKUPS;
 }
 
+/* ---- packets from a file */
+
+static struct feed_header header_table[FEED_HEADERS];
+
+static int headers_read(void)
+{
+	FILE *f = fopen(headers, "re");
+	size_t n = f ? fread(header_table, sizeof(*header_table), FEED_HEADERS, f) : 0;
+
+	if (f)
+		fclose(f);
+	return n == FEED_HEADERS ? 0 : fail(EXIT_FAILED, "%s: not %d headers", headers, FEED_HEADERS);
+}
+
+static int headers_store(const struct bpf_object *feeder)
+{
+	int fd = bpf_object__find_map_fd_by_name(feeder, "headers");
+	void *p = mmap(NULL, sizeof(header_table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return fail(EXIT_FAILED, "headers: %s", strerror(errno));
+	memcpy(p, header_table, sizeof(header_table));
+	munmap(p, sizeof(header_table));
+	return 0;
+}
+
+/* How many packets the policy decided. */
+static unsigned long long policy_packets(void)
+{
+	int fd = run_map("rule_counts", false), cpus = libbpf_num_possible_cpus();
+	struct rule_count counts[cpus > 0 ? cpus : 1];
+	__u32 id = RULE_POLICY_INGRESS;
+	unsigned long long sum = 0;
+
+	if (fd < 0 || bpf_map_lookup_elem(fd, &id, counts))
+		return 0;
+	for (int i = 0; i < cpus; i++)
+		sum += counts[i].packets;
+	close(fd);
+	return sum;
+}
+
 /* ---- a row */
 
 struct table {
@@ -420,6 +472,8 @@ static int table_check(const struct row *r, const struct table *t)
 
 static int check(const struct row *r, unsigned verdict, unsigned left)
 {
+	if (r->kind == HEADERS)		/* each has its own */
+		return 0;
 	if (verdict != r->verdict)
 		return fail(EXIT_FAILED, "%s: the last packet's verdict is %d, %d expected", r->name, (int)verdict, (int)r->verdict);
 	if (left != packet_length + r->grows)
@@ -452,8 +506,8 @@ static int pairs(const struct row *r, int floor_fd, int feed_fd, const struct ta
 
 static int measure_load(struct row *r, struct samples *net, struct samples *ratio, struct samples *unit)
 {
-	struct bpf_object *target, *feeder = NULL, *floor = NULL;
-	int target_fd, feed_fd, floor_fd, err = EXIT_FAILED;
+	struct bpf_object *target, *feeder = NULL, *floor = NULL, *parser = NULL;
+	int target_fd, feed_fd, floor_fd, parser_fd = -1, err = EXIT_FAILED;
 	int has_table = r->features & FEATURE_FLOWS;
 	unsigned verdict, left, warm = r->flows > 20000 ? r->flows : 20000;
 	struct table t = {};
@@ -463,10 +517,16 @@ static int measure_load(struct row *r, struct samples *net, struct samples *rati
 	target = target_load(r, &target_fd, &r->verified);
 	if (target)
 		feeder = feeder_load(r, &f, target_fd, &feed_fd);
-	if (feeder)
-		floor = feeder_load(r, &f, -1, &floor_fd);
+	if (feeder && r->kind == HEADERS) {
+		struct row parse = { .name = "parse only", .family = 4 };
+		unsigned ignored;
+
+		parser = target_load(&parse, &parser_fd, &ignored);
+	}
+	if (feeder && (parser || r->kind != HEADERS))
+		floor = feeder_load(r, &f, parser_fd, &floor_fd);
 	if (floor)
-		err = 0;
+		err = r->kind == HEADERS ? headers_store(feeder) || headers_store(floor) : 0;
 	if (!err && has_table)
 		err = table_map(r, target, &t);
 	if (!err && (run(feed_fd, warm, packet_length, !!r->tc, &verdict, &left) < 0 || check(r, verdict, left)))
@@ -478,6 +538,7 @@ static int measure_load(struct row *r, struct samples *net, struct samples *rati
 	if (t.memory && t.memory != MAP_FAILED)
 		munmap(t.memory, t.size);
 	bpf_object__close(floor);
+	bpf_object__close(parser);
 	bpf_object__close(feeder);
 	bpf_object__close(target);
 	return err;
@@ -584,7 +645,7 @@ static int measure_all(struct row *r, unsigned n)
 		print_row(&r[i], first);
 		first = false;
 	}
-	if (!err && !study)
+	if (!err && !study && !headers)
 		err = print_programs();
 	if (json)
 		printf("]}\n");
@@ -613,6 +674,19 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return verbose && level != LIBBPF_DEBUG ? vfprintf(stderr, fmt, ap) : 0;
 }
 
+static int measure_headers(void)
+{
+	struct row r = { name ? name : "rules in force", HEADERS, 4, FEED_HEADERS, FEATURE_FILTER, .to = VIA_L2_4, .limit = tenths / 10.0 };
+	unsigned long long before = policy_packets();
+	int err = headers_read();
+
+	if (!err)
+		err = measure_all(&r, 1);
+	if (!err && policy_packets() - before > FEED_HEADERS / 1000)	/* the kernel's own neighbour discovery passes by, too */
+		err = fail(EXIT_FAILED, "%s: %llu packets hit no rule", r.name, policy_packets() - before);
+	return err;
+}
+
 int main(int argc, char **argv)
 {
 	bool help = false;
@@ -634,6 +708,7 @@ int main(int argc, char **argv)
 	if (!err)
 		err = units_load();
 	if (!err)
-		err = study ? measure_all(layouts, sizeof(layouts) / sizeof(*layouts)) : measure_all(rows, sizeof(rows) / sizeof(*rows));
+		err = headers ? measure_headers() : study ? measure_all(layouts, sizeof(layouts) / sizeof(*layouts)) :
+		      measure_all(rows, sizeof(rows) / sizeof(*rows));
 	return fail_report(err, "bench", NULL, false);
 }

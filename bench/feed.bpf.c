@@ -21,6 +21,28 @@ struct {
 	__uint(value_size, 4);
 } target SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FEED_HEADERS);
+	__type(key, __u32);
+	__type(value, struct feed_header);
+} headers SEC(".maps");
+
+static __always_inline void fill_header(void *data)
+{
+	struct feed_header *h = bpf_map_lookup_elem(&headers, &flow);
+
+	flow = (flow + 1) & (FEED_HEADERS - 1);
+	if (!h)
+		return;
+	*(__u8 *)(data + 23) = h->proto;
+	*(__u32 *)(data + 26) = h->saddr;
+	*(__u32 *)(data + 30) = h->daddr;
+	*(__u16 *)(data + 34) = h->sport;
+	*(__u16 *)(data + 36) = h->dport;
+}
+
 static __always_inline int fill(void *data, void *end)
 {
 	__u32 address = feed.address + flow, sum;
@@ -30,7 +52,9 @@ static __always_inline int fill(void *data, void *end)
 #pragma unroll
 	for (int i = 0; i < FEED_BYTES / 8; i++)
 		((__u64 *)data)[i] = feed.bytes[i];
-	if (feed.mask) {
+	if (feed.headers) {
+		fill_header(data);
+	} else if (feed.mask) {
 		*(__u32 *)(data + (feed.address_at & 63)) = bpf_htonl(address);
 		*(__u16 *)(data + (feed.port_at & 63)) = bpf_htons(0x8000 | (flow * 0x9e37 >> 4 & 0x7fff));
 		if (feed.check_at) {

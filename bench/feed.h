@@ -15,7 +15,12 @@ struct feed {
 	__u16 address_at, port_at;
 	__u32 check_at;		/* IPv4 header checksum, 0: none */
 	__u32 check;		/* sum of the header's other 16-bit words */
+	__u32 headers;		/* each packet takes the next of the map `headers` instead: IPv4 at 14, transport at 34 */
+	__u32 pad;
 };
+
+struct feed_header { __u32 saddr, daddr; __u16 sport, dport; __u8 proto, pad[3]; };	/* network order */
+#define FEED_HEADERS 65536
 
 #define COST_LOOKUPS 16		/* in one run of hash_lookups */
 #define COST_ENTRIES 1024

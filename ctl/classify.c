@@ -36,17 +36,12 @@ static struct packet packet_of(const struct field_values *v)
 
 static uint32_t class_row(const struct filter_chain *c, enum filter_core core, uint32_t value)
 {
-	const uint64_t *w = (const uint64_t *)c;
 	const struct filter_class *t = &c->core[core];
-	uint32_t e = ((const uint32_t *)c)[t->top + (t->shift < 32 ? value >> t->shift : 0)];
+	const uint32_t *nodes = (const uint32_t *)c + t->nodes;
+	uint32_t e = nodes[t->root + ((uint64_t)value >> t->shift)];
 
-	if (e & FILTER_SEARCH) {
-		uint32_t n = 1u << (e >> FILTER_SEARCH_BITS & 31), at = t->elements + (e & ((1u << FILTER_SEARCH_BITS) - 1)), i = 0;
-
-		while (i + 1 < n && w[at + i + 1] >> 32 <= value)
-			i++;
-		e = (uint32_t)w[at + i];
-	}
+	for (int shift = t->shift - t->bits; e & FILTER_NODE; shift -= t->bits)
+		e = nodes[(e & ~FILTER_NODE) + (value >> shift & ((1u << t->bits) - 1))];
 	return t->rows + e * c->stride;
 }
 
@@ -86,20 +81,30 @@ static int packet_rows(uint32_t *row, const struct filter_chain *c, const struct
 	return n;
 }
 
+static bool rule_holds(const struct filter_rule *r, const struct packet *p)
+{
+	if ((r->proto ^ p->proto) & r->proto_mask || (r->position & FILTER_NEEDS_PORTS && !p->has_ports))
+		return false;
+	return p->ports >> 16 >= r->sport[0] && p->ports >> 16 <= r->sport[1] && (p->ports & 0xffff) >= r->dport[0] &&
+	       (p->ports & 0xffff) <= r->dport[1];
+}
+
 static uint64_t open_mask(uint32_t shift)
 {
 	return shift >= 64 ? 0 : ~0ull << shift;
 }
 
-static bool record_holds(const struct filter_record *r, const struct packet *p)
+static bool addresses_hold(const struct filter_rule *rule, const struct packet *p)
 {
+	const struct filter_record4 *r4 = (const void *)rule;
+	const struct filter_record6 *r6 = (const void *)rule;
+
+	if (p->family == 4)
+		return !((r4->saddr ^ p->saddr[0] >> 32) & open_mask(rule->sshift)) && !((r4->daddr ^ p->daddr[0] >> 32) & open_mask(rule->dshift));
 	for (int i = 0; i < 2; i++)
-		if ((r->saddr[i] ^ p->saddr[i]) & open_mask(r->sshift[i]) || (r->daddr[i] ^ p->daddr[i]) & open_mask(r->dshift[i]))
+		if ((r6->saddr[i] ^ p->saddr[i]) & open_mask(r6->sshift[i]) || (r6->daddr[i] ^ p->daddr[i]) & open_mask(r6->dshift[i]))
 			return false;
-	if ((r->proto ^ p->proto) & r->proto_mask || (r->needs_ports && !p->has_ports))
-		return false;
-	return p->ports >> 16 >= r->sport[0] && p->ports >> 16 <= r->sport[1] && (p->ports & 0xffff) >= r->dport[0] &&
-	       (p->ports & 0xffff) <= r->dport[1];
+	return true;
 }
 
 struct best {
@@ -109,20 +114,22 @@ struct best {
 static void probe_group(const struct filter_chain *c, uint32_t group, const struct packet *p, struct best *best)
 {
 	const uint64_t *w = (const uint64_t *)c;
+	uint32_t at, words = (p->family == 4 ? sizeof(struct filter_bucket4) : sizeof(struct filter_bucket6)) / 8;
 	struct filter_group g;
-	uint32_t at;
 
 	memcpy(&g, w + c->groups + group * sizeof(g) / 8, sizeof(g));
 	if (g.family != p->family)
 		return;
-	at = g.buckets + filter_hash(&g, p->saddr, p->daddr, p->ports, p->proto) * sizeof(struct filter_bucket) / 8;
+	at = g.buckets + filter_hash(&g, p->saddr, p->daddr, p->ports, p->proto) * words;
 	for (int n = 0; n < FILTER_CHAIN_BUCKETS && at; n++) {
-		const struct filter_bucket *b = (const struct filter_bucket *)(w + at);
+		for (uint32_t i = 0; i < FILTER_RECORDS; i++) {
+			const struct filter_rule *r = (const struct filter_rule *)(w + at + i * words / 2);
+			uint32_t position = r->position & ~FILTER_NEEDS_PORTS;
 
-		for (int i = 0; i < FILTER_RECORDS; i++)
-			if (b->record[i].entry && b->record[i].position < best->position && record_holds(&b->record[i], p))
-				*best = (struct best){ b->record[i].position, b->record[i].entry };
-		at = b->record[0].next;
+			if (r->entry && position < best->position && rule_holds(r, p) && addresses_hold(r, p))
+				*best = (struct best){ position, r->entry };
+		}
+		at = ((const struct filter_rule *)(w + at))->next;
 	}
 }
 

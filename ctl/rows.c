@@ -4,7 +4,10 @@
 #include <string.h>
 #include "rows.h"
 
-enum { MAX_BOUNDS = 1 << 20 };	/* the datapath's binary search takes 20 steps */
+enum {
+	MAX_BOUNDS = 1 << 20,	/* the datapath's binary search takes 20 steps */
+	WIDE_NODES = 24 << 20,	/* bytes that a trie of wide nodes with its rows may take: a walk of half the steps */
+};
 
 /* ---- words */
 
@@ -34,7 +37,7 @@ size_t memory_bytes(const struct memory *w)
 /* The datapath reads whole structs up to the last word: a bucket behind the last must still be inside. */
 uint32_t memory_size(const struct memory *w)
 {
-	size_t bytes = memory_bytes(w) + sizeof(struct filter_bucket);
+	size_t bytes = memory_bytes(w) + sizeof(struct filter_bucket6);
 
 	return bytes <= FILTER_SMALL ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
 }
@@ -238,7 +241,8 @@ struct interval {
 
 struct intervals {
 	struct interval *v;
-	uint32_t n, absent, rows;
+	uint32_t n, absent;
+	uint32_t rows, classes;	/* where the rows begin, how many */
 };
 
 static void intervals_add(struct intervals *t, u128 from, uint32_t class)
@@ -272,56 +276,81 @@ static void intervals_make(struct intervals *t, struct memory *w, struct edges *
 		intervals_add(t, at, rows_intern(&rows));
 	}
 	t->rows = rows.first;
+	t->classes = rows.n;
 	rows_end(&rows);
 }
 
-/* ---- class tables */
+/* ---- tries */
 
-static int ceil_log2(uint32_t n)
+struct trie {
+	struct memory *memory;
+	const struct intervals *from;
+	uint32_t nodes, used;	/* entries; place and number */
+	int bits;
+};
+
+static uint32_t *trie_entries(const struct trie *t)
 {
-	int bits = 0;
-
-	while (bits < 31 && 1u << bits < n)
-		bits++;
-	return bits;
+	return (uint32_t *)t->memory->v + t->nodes;
 }
 
-/* The elements of `n` intervals that one top entry leads to. */
-static uint32_t store_elements(struct memory *w, uint32_t base, const struct interval *v, uint32_t n)
+/* Room for n entries (an even number); nothing else takes memory while a trie grows. */
+static uint32_t trie_room(struct trie *t, uint32_t n)
 {
-	int bits = ceil_log2(n);
-	uint32_t at = memory_take(w, 1u << bits);
+	uint32_t at = t->used;
 
-	for (uint32_t i = 0; i < 1u << bits; i++) {
-		const struct interval *e = &v[i < n ? i : n - 1];
-
-		w->v[at + i] = (uint64_t)e->from << 32 | e->class;
-	}
-	return FILTER_SEARCH | (uint32_t)bits << FILTER_SEARCH_BITS | (at - base);
+	memory_take(t->memory, n / 2);
+	t->used += n;
+	return at;
 }
 
-static void store_class(struct memory *w, enum filter_core core, const struct intervals *t, int width)
+static uint32_t trie_node(struct trie *t, uint32_t *i, uint64_t from, int width, int bits);
+
+/* The entry for the values from `from` to those below from + (1 << width); *i: the interval that `from` is in, moved on to the last one met. */
+static uint32_t trie_entry(struct trie *t, uint32_t *i, uint64_t from, int width)
 {
-	int top = t->n == 1 ? 0 : ceil_log2(t->n) + 3;
-	uint32_t at, n = 0, base;
+	const struct intervals *v = t->from;
 
-	top = top > CORE_TOP_BITS ? CORE_TOP_BITS : top > width ? width : top;
-	at = memory_take(w, ((1u << top) + 1) / 2);
-	base = w->n;
-	for (uint32_t i = 0; i < 1u << top; i++) {
-		u128 from = (u128)i << (width - top), to = ((u128)(i + 1) << (width - top)) - 1;
-		uint32_t begin, entry;
+	while (*i + 1 < v->n && v->v[*i + 1].from <= from)
+		++*i;
+	if (*i + 1 == v->n || v->v[*i + 1].from >= from + (1ull << width))
+		return v->v[*i].class;
+	return FILTER_NODE | trie_node(t, i, from, width, t->bits);
+}
 
-		while (n + 1 < t->n && t->v[n + 1].from <= from)
-			n++;
-		for (begin = n; n + 1 < t->n && t->v[n + 1].from <= to; n++)
-			;
-		entry = n == begin ? t->v[n].class : store_elements(w, base, t->v + begin, n - begin + 1);
-		((uint32_t *)(w->v + at))[i] = entry;
+static uint32_t trie_node(struct trie *t, uint32_t *i, uint64_t from, int width, int bits)
+{
+	uint32_t node = trie_room(t, 1u << bits);
+
+	for (uint32_t n = 0; n < 1u << bits && memory_bytes(t->memory) <= FILTER_LARGE; n++) {
+		uint32_t entry = trie_entry(t, i, from + ((uint64_t)n << (width - bits)), width - bits);
+
+		trie_entries(t)[node + n] = entry;	/* which may have moved */
 	}
-	memory_chain(w)->core[core] = (struct filter_class){
-		.top = at * 2, .shift = width - top, .elements = base, .rows = t->rows,
-		.absent = t->rows + t->absent * memory_chain(w)->stride,
+	return node;
+}
+
+/* Bits of the root: all where that is small, or where intervals are so many that a large root is the smaller evil. */
+static int root_bits(uint32_t intervals, int width)
+{
+	if (width <= CORE_PROTO_BITS)
+		return width;
+	return intervals > 512 ? 16 : 8;
+}
+
+static void store_trie(struct memory *m, enum filter_core core, const struct intervals *v, int width, int bits)
+{
+	struct trie t = { .memory = m, .from = v, .nodes = m->n * 2, .bits = bits };
+	int top = root_bits(v->n, width);
+	uint32_t i = 0, root;
+
+	trie_room(&t, (v->classes + 1) & ~1u);
+	for (uint32_t c = 0; c < v->classes; c++)
+		trie_entries(&t)[c] = c;
+	root = trie_node(&t, &i, 0, width, top);
+	memory_chain(m)->core[core] = (struct filter_class){
+		.nodes = t.nodes, .root = root, .shift = width - top, .bits = bits, .rows = v->rows,
+		.absent = v->rows + v->absent * memory_chain(m)->stride,
 	};
 }
 
@@ -351,7 +380,7 @@ static const struct { enum filter_field field; uint8_t width; edges_of *of; } co
 	[CORE_SPORT] = { FIELD_SPORT, 16, edges_of_field }, [CORE_DPORT] = { FIELD_DPORT, 16, edges_of_field },
 };
 
-static void store_core(struct memory *w, const struct constraints *rules, int n_rules, const struct units *u, enum filter_core core)
+static void store_core(struct memory *w, const struct constraints *rules, int n_rules, const struct units *u, enum filter_core core, int bits)
 {
 	struct intervals t;
 	struct edges e;
@@ -360,7 +389,7 @@ static void store_core(struct memory *w, const struct constraints *rules, int n_
 	intervals_make(&t, w, &e, u->n_units);
 	while (t.n > 1 && t.v[t.n - 1].from >> cores[core].width)	/* values that no packet has */
 		t.n--;
-	store_class(w, core, &t, cores[core].width);
+	store_trie(w, core, &t, cores[core].width, bits);
 	free(t.v);
 	edges_free(&e);
 }
@@ -384,8 +413,15 @@ int rows_store(struct memory *w, const struct constraints *rules, int n_rules, c
 	const uint64_t as_intervals = FIELDS_EXTRA | FIELD_BIT(FIELD_SADDR6) | FIELD_BIT(FIELD_DADDR6);
 	int err = 0;
 
-	for (int i = 0; i < CORE_COUNT; i++)
-		store_core(w, rules, n_rules, u, i);
+	for (int i = 0; i < CORE_COUNT; i++) {
+		uint32_t before = w->n;
+
+		store_core(w, rules, n_rules, u, i, 8);
+		if (memory_bytes(w) - before * sizeof(*w->v) <= WIDE_NODES)
+			continue;
+		w->n = before;
+		store_core(w, rules, n_rules, u, i, 4);
+	}
 	for (int f = 0; f < FIELD_COUNT && !err; f++)
 		if (memory_chain(w)->fields & as_intervals & FIELD_BIT(f))
 			err = store_field(w, rules, n_rules, u, f);
@@ -394,38 +430,86 @@ int rows_store(struct memory *w, const struct constraints *rules, int n_rules, c
 
 /* ---- groups */
 
-/* False: a bucket went on for longer than the datapath follows. */
+static int ceil_log2(uint32_t n)
+{
+	int bits = 0;
+
+	while (bits < 31 && 1u << bits < n)
+		bits++;
+	return bits;
+}
+
+static struct filter_rule rule_record(const struct part *p)
+{
+	return (struct filter_rule){
+		.sport = { p->sport[0], p->sport[1] }, .dport = { p->dport[0], p->dport[1] }, .entry = p->entry,
+		.position = p->rule | (p->needs_ports ? FILTER_NEEDS_PORTS : 0), .proto = p->proto, .proto_mask = p->proto_mask,
+		.sshift = p->slength < 32 ? 32 - p->slength : 0, .dshift = p->dlength < 32 ? 32 - p->dlength : 0,
+	};
+}
+
+static void store_record4(struct filter_record4 *r, const struct part *p)
+{
+	*r = (struct filter_record4){ rule_record(p), p->saddr[0] >> 32, p->daddr[0] >> 32 };
+}
+
+static void set_shifts(__u8 shift[2], int length)
+{
+	shift[0] = length >= 64 ? 0 : 64 - length;
+	shift[1] = length <= 64 ? 64 : 128 - length;
+}
+
+static void store_record6(struct filter_record6 *r, const struct part *p)
+{
+	*r = (struct filter_record6){ .rule = rule_record(p) };
+	memcpy(r->saddr, p->saddr, sizeof(r->saddr));
+	memcpy(r->daddr, p->daddr, sizeof(r->daddr));
+	set_shifts(r->sshift, p->slength);
+	set_shifts(r->dshift, p->dlength);
+}
+
+/* Buckets begin cache lines. */
+static uint32_t bucket_room(struct memory *w, uint32_t words)
+{
+	memory_take(w, -w->n & 7);
+	return memory_take(w, words);
+}
+
+/* Where the part goes in its bucket, or behind it; NULL: the bucket goes on for longer than the datapath follows. */
+static struct filter_rule *place_in_bucket(struct memory *w, uint32_t at, uint32_t words)
+{
+	for (int n = 0; n < FILTER_CHAIN_BUCKETS; n++) {
+		struct filter_rule *first = (struct filter_rule *)(w->v + at), *second = (struct filter_rule *)(w->v + at + words / 2);
+		uint32_t next = first->next;
+
+		if (!first->entry)
+			return first;
+		if (!second->entry)
+			return second;
+		if (!next && n + 1 < FILTER_CHAIN_BUCKETS) {
+			next = bucket_room(w, words);
+			((struct filter_rule *)(w->v + at))->next = next;
+		}
+		at = next;
+	}
+	return NULL;
+}
+
 static bool store_buckets(struct memory *w, struct filter_group *g, const struct group *from, const struct units *u)
 {
-	const uint32_t words = sizeof(struct filter_bucket) / 8;
+	const uint32_t words = (g->family == 4 ? sizeof(struct filter_bucket4) : sizeof(struct filter_bucket6)) / 8;
 
-	g->buckets = memory_take(w, (g->mask + 1) * words);
+	g->buckets = bucket_room(w, (g->mask + 1) * words);
 	for (uint32_t i = 0; i < from->n_parts; i++) {
-		const struct filter_record *r = &u->part[from->parts[i]].record;
-		uint32_t at = g->buckets + filter_hash(g, r->saddr, r->daddr, (uint32_t)r->sport[0] << 16 | r->dport[0], r->proto) * words;
+		const struct part *p = &u->part[from->parts[i]];
+		struct filter_rule *r = place_in_bucket(w, g->buckets + part_hash(g, p) * words, words);
 
-		for (int n = 0;; n++) {
-			struct filter_bucket *b = (struct filter_bucket *)(w->v + at);
-			int used = b->record[0].entry ? b->record[1].entry ? 2 : 1 : 0;
-
-			if (used < FILTER_RECORDS) {
-				uint32_t next = b->record[used].next;
-
-				b->record[used] = *r;
-				b->record[used].next = next;
-				break;
-			}
-			if (n + 1 == FILTER_CHAIN_BUCKETS)
-				return false;
-			if (!b->record[0].next) {
-				uint32_t next = memory_take(w, words);
-
-				((struct filter_bucket *)(w->v + at))->record[0].next = next;
-				at = next;
-			} else {
-				at = b->record[0].next;
-			}
-		}
+		if (!r)
+			return false;
+		if (g->family == 4)
+			store_record4((struct filter_record4 *)r, p);
+		else
+			store_record6((struct filter_record6 *)r, p);
 	}
 	return true;
 }
@@ -439,7 +523,7 @@ int groups_store(struct memory *w, const struct units *u)
 		struct filter_group g = u->group[i].masks;
 		uint32_t before = w->n;
 
-		g.mask = (1u << ceil_log2(u->group[i].n_parts)) - 1;
+		g.mask = (1u << ceil_log2((u->group[i].n_parts * 3 + 3) / 4)) - 1;
 		while (!store_buckets(w, &g, &u->group[i], u)) {
 			w->n = before;
 			g.mask = g.mask * 2 + 1;

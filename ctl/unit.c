@@ -58,13 +58,11 @@ static bool prefixes_of(struct prefixes *p, const struct constraints *k, enum fi
 	return true;
 }
 
-static void set_address(__u64 word[2], uint8_t shift[2], u128 value, int length, int width)
+static void set_address(__u64 word[2], u128 value, int width)
 {
 	value <<= 128 - width;
 	word[0] = value >> 64;
 	word[1] = (uint64_t)value;
-	shift[0] = length >= 64 ? 0 : 64 - length;
-	shift[1] = length <= 64 ? 64 : 128 - length;
 }
 
 struct cut {			/* what a rule's parts are made of: all combinations */
@@ -147,21 +145,21 @@ static void add_parts(struct units *u, const struct cut *c, uint32_t rule, uint3
 		int at = i, s = at % c->saddr.n, d = (at /= c->saddr.n) % c->daddr.n, sp = (at /= c->daddr.n) % c->n_sport;
 		int dp = (at /= c->n_sport) % c->n_dport, proto = c->proto[at / c->n_dport];
 		struct part *p = part_room(u);
-		struct filter_record *r = &p->record;
 
 		p->rule = rule;
 		p->family = c->family;
-		set_address(r->saddr, r->sshift, c->saddr.v[s].value, c->saddr.v[s].length, width);
-		set_address(r->daddr, r->dshift, c->daddr.v[d].value, c->daddr.v[d].length, width);
-		r->sport[0] = c->sport[sp].lo;
-		r->sport[1] = c->sport[sp].hi;
-		r->dport[0] = c->dport[dp].lo;
-		r->dport[1] = c->dport[dp].hi;
-		r->needs_ports = needs_ports;
-		r->proto = proto < 0 ? 0 : proto;
-		r->proto_mask = proto < 0 ? 0 : 0xff;
-		r->entry = entry;
-		r->position = rule;
+		set_address(p->saddr, c->saddr.v[s].value, width);
+		set_address(p->daddr, c->daddr.v[d].value, width);
+		p->slength = c->saddr.v[s].length;
+		p->dlength = c->daddr.v[d].length;
+		p->sport[0] = c->sport[sp].lo;
+		p->sport[1] = c->sport[sp].hi;
+		p->dport[0] = c->dport[dp].lo;
+		p->dport[1] = c->dport[dp].hi;
+		p->needs_ports = needs_ports;
+		p->proto = proto < 0 ? 0 : proto;
+		p->proto_mask = proto < 0 ? 0 : 0xff;
+		p->entry = entry;
 	}
 }
 
@@ -194,11 +192,6 @@ static uint64_t mask_of(int length)
 	return length <= 0 ? 0 : length >= 64 ? ~0ull : ~0ull << (64 - length);
 }
 
-static int length_of(const uint8_t shift[2])
-{
-	return shift[0] ? 64 - shift[0] : 128 - shift[1];
-}
-
 static int rounded(int length, int family)
 {
 	const uint8_t *v = family == 4 ? lengths4 : lengths6;
@@ -218,15 +211,13 @@ static void set_masks(__u64 mask[2], int length)
 /* The shape of a part; `exact`: with its own lengths. */
 static struct filter_group shape_of(const struct part *p, bool exact)
 {
-	const struct filter_record *r = &p->record;
-	int s = length_of(r->sshift), d = length_of(r->dshift);
-	struct filter_group g = { .family = p->family, .proto = r->proto_mask };
+	struct filter_group g = { .family = p->family, .proto = p->proto_mask };
 
-	set_masks(g.smask, exact ? s : rounded(s, p->family));
-	set_masks(g.dmask, exact ? d : rounded(d, p->family));
-	if (r->sport[0] == r->sport[1])
+	set_masks(g.smask, exact ? p->slength : rounded(p->slength, p->family));
+	set_masks(g.dmask, exact ? p->dlength : rounded(p->dlength, p->family));
+	if (p->sport[0] == p->sport[1])
 		g.ports |= 0xffff0000;
-	if (r->dport[0] == r->dport[1])
+	if (p->dport[0] == p->dport[1])
 		g.ports |= 0xffff;
 	return g;
 }
@@ -249,12 +240,17 @@ static int group_find(struct building **list, int *n, const struct filter_group 
 	return (*n)++;
 }
 
+uint32_t part_hash(const struct filter_group *g, const struct part *p)
+{
+	return filter_hash(g, p->saddr, p->daddr, (uint32_t)p->sport[0] << 16 | p->dport[0], p->proto);
+}
+
 static uint32_t part_key(const struct filter_group *shape, const struct part *p)
 {
 	struct filter_group g = *shape;
 
 	g.mask = ~0u;
-	return filter_hash(&g, p->record.saddr, p->record.daddr, (uint32_t)p->record.sport[0] << 16 | p->record.dport[0], p->record.proto) | 1;
+	return part_hash(&g, p) | 1;
 }
 
 static uint16_t *key_count(struct building *b, uint32_t key)

@@ -3,12 +3,17 @@
 #pragma once
 #include "constraint.h"
 
-/* A rule, or a part of one whose values are not one prefix and one range, as it stands in a group. */
+/* A rule, or a part of one whose values are not one prefix and one range, as it stands in a group. Addresses stand left in their words. */
 struct part {
-	struct filter_record record;
-	uint32_t rule;		/* index in the chain */
-	uint32_t unit;
+	__u64 saddr[2], daddr[2];
+	uint16_t sport[2], dport[2];	/* from, to */
+	uint8_t slength, dlength;	/* of the prefixes */
+	uint8_t proto, proto_mask;
 	uint8_t family;
+	bool needs_ports;
+	uint32_t entry;
+	uint32_t rule;			/* index in the chain */
+	uint32_t unit;
 };
 
 struct unit {
@@ -36,4 +41,5 @@ enum { UNITS_UNGROUPED = 2048 };
 
 /* `grouped`: whether to group at all. Units are at most FILTER_MAX_UNITS, or EXIT_FAILED after fail(). */
 int units_make(struct units *u, const struct chain *chain, const struct constraints *rules, bool grouped);
+uint32_t part_hash(const struct filter_group *g, const struct part *p);	/* its bucket */
 void units_free(struct units *u);

@@ -40,22 +40,25 @@ enum filter_field { FILTER_FIELDS(FIELD_ENUM) FIELD_COUNT };
 		     FIELD_BIT(FIELD_DADDR6) | FIELD_BIT(FIELD_L4PROTO) | FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT))
 #define FIELDS_EXTRA (~FIELDS_CORE)
 
-/* The fields that every packet is asked for, one word each: a table of their top bits says the class, or where to search for it. */
+/* The fields that every packet is asked for, one word each: a trie leads to the class. */
 enum filter_core { CORE_PROTO, CORE_SADDR4, CORE_DADDR4, CORE_SPORT, CORE_DPORT, CORE_COUNT };
 
 #define CORE_PROTO_BITS 10	/* family 0, 1 (IPv4) or 2 (IPv6) << 8 | protocol */
-#define CORE_TOP_BITS 16	/* at most */
 
-/* Places in a chain's memory are counted in words of 64 bits, except `top`: 32-bit entries. */
-#define FILTER_SEARCH (1u << 31)	/* top entry: elements begin at (bits 0-25) and are 1 << (bits 26-30) many; else: the class */
-#define FILTER_SEARCH_BITS 26
+/* Places in a chain's memory are counted in words of 64 bits, except `nodes`: entries of 32 bits. An entry of the trie is a class, or FILTER_NODE and
+ * where its node of 1 << bits entries begins; the root has more. The first entries are the classes themselves, entry c is c: so a walk makes as many steps
+ * for a short way as for a long one, and there is no branch to foresee. */
+#define FILTER_NODE (1u << 31)
+#define FILTER_TRIE_STEPS 6	/* behind the root's 8 bits, 4 a step; 8 a step where memory allows */
 struct filter_class {
-	__u32 top;		/* entry: value >> shift */
-	__u32 shift;
-	__u32 elements;		/* lower bound << 32 | class; sorted, the last one repeated up to a power of two */
+	__u32 nodes;
+	__u32 root;		/* entry where the root begins: its index is value >> shift */
+	__u8 shift;
+	__u8 bits;
+	__u16 pad;
 	__u32 rows;		/* row of class c: rows + c * stride */
 	__u32 absent;		/* the row of a packet without the field */
-	__u32 pad;
+	__u32 pad2;
 };
 
 /* Fields of more than 32 bits, and those few chains look at. Bounds are one word each, two for wide fields, high word first, sorted, the
@@ -95,23 +98,35 @@ struct filter_group {
 	__u32 mask;			/* number of buckets - 1 */
 };
 
-/* A rule in a group. Addresses stand left in their words, IPv4 in the first; `shift`: how many bits of each word the rule leaves open, 64: all. */
-struct filter_record {
-	__u64 saddr[2], daddr[2];
+/* A rule in a group. Those of a bucket are next to each other;
+ * the first one's `next` is the word where the bucket goes on, 0: nowhere. */
+struct filter_rule {
 	__u16 sport[2], dport[2];	/* from, to */
-	__u8 sshift[2], dshift[2];
-	__u8 proto, proto_mask;
-	__u16 needs_ports;		/* 1: fragments behind the first do not match */
 	__u32 entry;			/* RULE_* bits and id; 0: no record */
 	__u32 position;
-	__u32 next;			/* of a bucket's first record: the word where the bucket goes on, 0: nowhere */
-	__u32 pad2;
+	__u32 next;
+	__u8 proto, proto_mask;
+	__u8 sshift, dshift;		/* IPv4: how many bits of the address the rule leaves open, 0 to 32 */
+};
+#define FILTER_NEEDS_PORTS (1u << 31)	/* in position: a packet without ports does not match */
+
+struct filter_record4 {
+	struct filter_rule rule;
+	__u32 saddr, daddr;
 };
 
-#define FILTER_RECORDS 2		/* a bucket: two cache lines */
-struct filter_bucket { struct filter_record record[FILTER_RECORDS]; };
+struct filter_record6 {			/* addresses as two words, high one first */
+	struct filter_rule rule;
+	__u64 saddr[2], daddr[2];
+	__u8 sshift[2], dshift[2];	/* bits left open of each word, 0 to 64 */
+	__u32 pad;
+};
 
-_Static_assert(sizeof(struct filter_record) == 64, "one cache line");
+#define FILTER_RECORDS 2		/* a bucket: one cache line, or two */
+struct filter_bucket4 { struct filter_record4 record[FILTER_RECORDS]; };
+struct filter_bucket6 { struct filter_record6 record[FILTER_RECORDS]; };
+
+_Static_assert(sizeof(struct filter_bucket4) == 64 && sizeof(struct filter_bucket6) == 128, "cache lines");
 _Static_assert(sizeof(struct filter_group) % 8 == 0 && sizeof(struct filter_chain) % 8 == 0, "places are words");
 
 /* Where in its group a rule or a packet belongs: its words under the group's masks. */

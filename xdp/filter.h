@@ -6,7 +6,6 @@
 #include "program.h"
 #include "account.h"
 
-#define MAX_SEARCH_STEPS 16	/* of a class: FILTER_SEARCH has four bits for it */
 #define MAX_INTERVAL_STEPS 20	/* 2^20 bounds */
 #define QUICK_STEPS 8		/* through the candidates before a loop takes over that costs more a step, and may be long */
 #define MAX_STEPS (FILTER_MAX_UNITS * 2 + 1024)
@@ -40,7 +39,7 @@ struct filter_key {
 	__u32 word;		/* filter_extra()'s */
 	__u32 position;		/* of the rule found */
 	__u32 found;		/* its entry; 0: none yet */
-	__u32 cacheable, broken;
+	__u32 cacheable;
 };
 
 struct {
@@ -83,30 +82,17 @@ static __always_inline __u32 half_at(const void *m, __u64 i, __u32 size)
 	return ((const __u32 *)m)[i];
 }
 
-/* 1 if a <= b, else 0, without a branch: which way a search goes is not to be foreseen. */
-static __always_inline __u64 at_most(__u64 a, __u64 b)
-{
-	__u64 r = (a - b - 1) >> 63;
-
-	asm volatile("" : "+r"(r));
-	return r;
-}
-
 static __always_inline __u32 class_row(const void *m, const struct filter_class *t, __u32 value, __u32 stride, __u32 size)
 {
-	__u32 e = half_at(m, t->top + (value >> (t->shift & 31)), size);
-	__u64 at;
+	__u32 shift = t->shift, bits = t->bits, open = (1u << (bits & 31)) - 1;
+	__u32 e = half_at(m, t->nodes + t->root + ((__u64)value >> (shift & 63)), size);
 
-	if (e & FILTER_SEARCH) {
-		__u32 steps = e >> FILTER_SEARCH_BITS & 31;
+	for (int i = 0; i < FILTER_TRIE_STEPS && shift; i++) {
+		__u32 here = (__u32)((__s32)e >> 31) & open;	/* 0 for a class: its entry says the same again */
 
-		at = t->elements + (e & ((1u << FILTER_SEARCH_BITS) - 1));
-		for (__u32 i = 0; i < MAX_SEARCH_STEPS && i < steps; i++) {
-			__u64 half = 1ull << ((steps - 1 - i) & 31);
-
-			at += half * at_most(*word_at(m, at + half, size) >> 32, value);
-		}
-		e = *word_at(m, at, size);
+		asm volatile("" : "+r"(here));
+		shift -= bits;
+		e = half_at(m, t->nodes + (e & ~FILTER_NODE) + (value >> (shift & 31) & here), size);
 	}
 	return t->rows + e * stride;
 }
@@ -198,48 +184,75 @@ static __always_inline __u64 above(__u64 x, __u32 open)
 	return x >> half >> ((open - half) & 63);
 }
 
-static __always_inline int record_holds(const struct filter_record *r, const struct filter_key *k)
+/* The rule's ports and protocol; `wrong`: whether its addresses differ. */
+static __always_inline void probe_rule(struct filter_key *k, const struct filter_rule *r, __u64 wrong)
 {
-	__u64 wrong = above(r->saddr[0] ^ k->saddr[0], r->sshift[0]) | above(r->daddr[0] ^ k->daddr[0], r->dshift[0]);
-	__u32 sport = k->ports >> 16, dport = k->ports & 0xffff;
+	__u32 sport = k->ports >> 16, dport = k->ports & 0xffff, position = r->position & ~FILTER_NEEDS_PORTS;
 
-	if (k->family == 6)
-		wrong |= above(r->saddr[1] ^ k->saddr[1], r->sshift[1]) | above(r->daddr[1] ^ k->daddr[1], r->dshift[1]);
-	wrong |= ((r->proto ^ k->proto) & r->proto_mask) | (r->needs_ports & ~k->has_ports);
-	if (wrong)
-		return 0;
-	return sport >= r->sport[0] && sport <= r->sport[1] && dport >= r->dport[0] && dport <= r->dport[1];
+	wrong |= ((r->proto ^ k->proto) & r->proto_mask) | (r->position >> 31 & ~k->has_ports);
+	if (wrong || !r->entry || position >= k->position)
+		return;
+	if (sport < r->sport[0] || sport > r->sport[1] || dport < r->dport[0] || dport > r->dport[1])
+		return;
+	k->position = position;
+	k->found = r->entry;
+}
+
+static __always_inline void probe_record4(struct filter_key *k, const struct filter_record4 *r)
+{
+	__u64 s = r->saddr ^ k->saddr[0] >> 32, d = r->daddr ^ k->daddr[0] >> 32;
+
+	probe_rule(k, &r->rule, s >> (r->rule.sshift & 63) | d >> (r->rule.dshift & 63));
+}
+
+static __always_inline void probe_record6(struct filter_key *k, const struct filter_record6 *r)
+{
+	probe_rule(k, &r->rule, above(r->saddr[0] ^ k->saddr[0], r->sshift[0]) | above(r->daddr[0] ^ k->daddr[0], r->dshift[0]) |
+				above(r->saddr[1] ^ k->saddr[1], r->sshift[1]) | above(r->daddr[1] ^ k->daddr[1], r->dshift[1]));
+}
+
+static __always_inline void probe_group4(struct filter_key *k, const struct filter_chain *c, __u32 at, __u32 size)
+{
+	for (int n = 0; n < FILTER_CHAIN_BUCKETS && at; n++) {
+		const struct filter_bucket4 *b = words_at(c, at, sizeof(*b) / 8, size);
+
+		if (!b)
+			return;
+		probe_record4(k, &b->record[0]);
+		probe_record4(k, &b->record[1]);
+		at = b->record[0].rule.next;
+	}
+}
+
+static __always_inline void probe_group6(struct filter_key *k, const struct filter_chain *c, __u32 at, __u32 size)
+{
+	for (int n = 0; n < FILTER_CHAIN_BUCKETS && at; n++) {
+		const struct filter_bucket6 *b = words_at(c, at, sizeof(*b) / 8, size);
+
+		if (!b)
+			return;
+		probe_record6(k, &b->record[0]);
+		probe_record6(k, &b->record[1]);
+		at = b->record[0].rule.next;
+	}
 }
 
 static __always_inline void probe_group(struct filter_key *k, __u32 group, __u32 size)
 {
 	const struct filter_chain *c = filter_memory(k->chain, size);
 	const struct filter_group *g;
-	__u32 at;
+	__u32 bucket;
 
 	if (!c)
 		return;
 	g = words_at(c, c->groups + group * (sizeof(*g) / 8), sizeof(*g) / 8, size);
 	if (!g || g->family != k->family)
 		return;
-	at = g->buckets + filter_hash(g, k->saddr, k->daddr, k->ports, k->proto) * (sizeof(struct filter_bucket) / 8);
-	for (int n = 0; n < FILTER_CHAIN_BUCKETS; n++) {
-		const struct filter_bucket *b = words_at(c, at, sizeof(*b) / 8, size);
-
-		if (!b)
-			return;
-		for (int i = 0; i < FILTER_RECORDS; i++) {
-			const struct filter_record *r = &b->record[i];
-
-			if (r->position < k->position && r->entry && record_holds(r, k)) {
-				k->position = r->position;
-				k->found = r->entry;
-			}
-		}
-		at = b->record[0].next;
-		if (!at)
-			return;
-	}
+	bucket = filter_hash(g, k->saddr, k->daddr, k->ports, k->proto);
+	if (k->family == 4)
+		probe_group4(k, c, g->buckets + bucket * (sizeof(struct filter_bucket4) / 8), size);
+	else
+		probe_group6(k, c, g->buckets + bucket * (sizeof(struct filter_bucket6) / 8), size);
 }
 
 /* The first rule of the group that matches, if it stands before k->position. */
@@ -416,21 +429,20 @@ done:
 	return 0;
 }
 
-/* First match of k->chain. Every packet gets an answer: the policy where no rule matches. 0 and k->found, or -1 when a table is missing. One
- * function for each size, so that the verifier sees each once. */
-__noinline int classify_small(struct filter_key *k)
-{
-	return k ? classify_by(k, FILTER_SMALL) : -1;
-}
-
-__noinline int classify_medium(struct filter_key *k)
-{
-	return k ? classify_by(k, FILTER_MEDIUM) : -1;
-}
-
+/* First match of k->chain. Every packet gets an answer: the policy where no rule matches. 0 and k->found, or -1 when a table is missing. Only where rules
+ * are many is a call small beside the rest: it takes as long as half of what ten rules take. */
 __noinline int classify_large(struct filter_key *k)
 {
 	return k ? classify_by(k, FILTER_LARGE) : -1;
+}
+
+static __always_inline int classify(struct filter_key *k)
+{
+	if (k->size == FILTER_SMALL)
+		return classify_by(k, FILTER_SMALL);
+	if (k->size == FILTER_MEDIUM)
+		return classify_by(k, FILTER_MEDIUM);
+	return classify_large(k);
 }
 
 /* ---- the packet's values */
@@ -505,7 +517,6 @@ static __always_inline enum verdict stage_filter(struct pkt *p, __u64 active, __
 	const struct filter_chain *c;
 	struct filter_key *k;
 	__u32 zero = 0;
-	int err;
 
 	p->rule = 0;
 	p->cacheable = 1;
@@ -527,8 +538,7 @@ static __always_inline enum verdict stage_filter(struct pkt *p, __u64 active, __
 	filter_key_core(k, p);
 	if (c->fields & FIELDS_EXTRA)
 		filter_key_extra(k, p, mac);
-	err = k->size == FILTER_SMALL ? classify_small(k) : k->size == FILTER_MEDIUM ? classify_medium(k) : classify_large(k);
-	if (err)
+	if (classify(k))
 		return drop(p, DROP_INTERNAL);
 	p->rule = k->found & RULE_ID_MASK;
 	p->cacheable = k->cacheable && !(k->found & RULE_VARIANT_BIT);
