@@ -82,7 +82,7 @@ int build_set_type(struct parse *p, struct slice type, struct loc at)
 	if (p->has_type)
 		return refuse(p, at, "set %s has a type already", p->set->name);
 	for (int i = 0; i < TYPE_COUNT; i++) {
-		if (!slice_is(type, config_type_text[i]))
+		if (!config_type_text[i] || !slice_is(type, config_type_text[i]))
 			continue;
 		p->set->type = i;
 		p->has_type = true;
@@ -91,7 +91,7 @@ int build_set_type(struct parse *p, struct slice type, struct loc at)
 	if (slice_is(type, "filter") || slice_is(type, "nat") || slice_is(type, "route"))
 		return refuse(p, at, "type %s is not supported: a chain is bound by its name", SHOW(type));
 	return refuse(p, at, "unknown type \"%s\", expected ipv4_addr, ipv6_addr, inet_service, inet_proto, icmp_type, icmpv6_type, "
-		      "ether_addr, ether_type, ifname, vlan_id or tcp_flag", SHOW(type));
+		      "ether_addr, ether_type, ifname, vlan_id, tcp_flag, dscp, ecn or mark", SHOW(type));
 }
 
 int build_set_flag(struct parse *p, struct slice flag, struct loc at)
@@ -137,6 +137,8 @@ int build_set_end(struct parse *p, struct loc at)
 /* values */
 static int take_span(struct parse *p, const struct span *s, bool interval, struct loc at)
 {
+	if (p->type == TYPE_RAW && s->hi > match_max(&p->match))
+		return refuse(p, at, "the value does not fit in %d bits", p->match.raw.length);
 	if (interval && !p->interval_at.line)
 		p->interval_at = at;
 	spans_add(p->values_to, s->lo, s->hi);

@@ -2,6 +2,7 @@
 /* build_rule: the grammar's actions for chains, rules and matches. */
 #include <stdlib.h>
 #include <string.h>
+#include "../maps/rule.h"
 #include "parse.h"
 
 int build_chain(struct parse *p, struct slice name, struct loc at)
@@ -36,54 +37,101 @@ int build_policy(struct parse *p, struct slice policy, struct loc at)
 /* The fields a head has, for the message about a field it has not. */
 static void list_fields(struct slice head, char *out, size_t size)
 {
+	const char *last = NULL;
 	size_t n = 0;
 
-	for (int i = 0; i < KEY_COUNT; i++) {
-		const char *text = config_key_text[i];
+	*out = 0;
+	for (int i = 0; i <= KEY_COUNT && n < size; i++) {
+		const char *text = i < KEY_COUNT ? config_key_text[i] : NULL;
 
-		if (!strncmp(text, head.s, head.n) && text[head.n] == ' ')
-			n += snprintf(out + n, size - n, "%s%s", n ? " or " : "", text + head.n + 1);
+		if (text && (strncmp(text, head.s, head.n) || text[head.n] != ' '))
+			continue;
+		if (last)
+			n += snprintf(out + n, size - n, "%s%s", !n ? "" : text ? ", " : " or ", last);
+		last = text ? text + head.n + 1 : NULL;
 	}
 }
 
-static int find_key(struct slice head, struct slice field)
+static int find_key(const struct key_words *w)
 {
-	char text[64];
+	struct slice head = w->head, field = w->field;
+	char text[96];
 
 	if (field.n && slice_is(head, "meta") && (slice_is(field, "iifname") || slice_is(field, "oifname")))
 		head = field, field.n = 0;
-	snprintf(text, sizeof(text), "%.*s%s%.*s", head.n, head.s, field.n ? " " : "", field.n, field.n ? field.s : "");
+	snprintf(text, sizeof(text), "%.*s%s%s%s%.*s%s%s", head.n, head.s, w->option ? " " : "", w->option ? w->option : "",
+		 field.n ? " " : "", field.n, field.n ? field.s : "", w->part ? " " : "", w->part ? w->part : "");
 	for (int i = 0; i < KEY_COUNT; i++)
 		if (!strcmp(text, config_key_text[i]))
 			return i;
 	return -1;
 }
 
-int build_key(struct parse *p, struct slice head, struct slice field, struct loc at, struct loc field_at)
+static int unknown_key(struct parse *p, const struct key_words *w, struct loc at)
 {
-	int key = find_key(head, field);
-	const char *instead;
-	char known[64];
+	const char *instead = w->option ? NULL : foreign_field(w->head, w->field);
+	char head[64], known[256];
 
-	if (key < 0) {
-		instead = foreign_field(head, field);
-		if (instead)
-			return refuse(p, field_at, "%s %s is not supported yet%s%s", SHOW(head), SHOW(field),
-				      instead[0] ? ": " : "", instead);
-		list_fields(head, known, sizeof(known));
-		return refuse(p, field_at, "%s has no field \"%s\", expected %s", SHOW(head), SHOW(field), known);
-	}
+	if (instead)
+		return refuse(p, at, "%s %s is not supported yet%s%s", SHOW(w->head), SHOW(w->field), instead[0] ? ": " : "", instead);
+	snprintf(head, sizeof(head), "%s%s%s", SHOW(w->head), w->option ? " " : "", w->option ? w->option : "");
+	list_fields((struct slice){ head, strlen(head) }, known, sizeof(known));
+	if (w->option && !known[0])
+		return refuse(p, at, "%s has no options", SHOW(w->head));
+	return refuse(p, at, "%s has no field \"%s%s%s\", expected %s", head, SHOW(w->field), w->part ? " " : "", w->part ? w->part : "", known);
+}
+
+static int take_key(struct parse *p, enum config_key key, struct loc at)
+{
 	if (p->rule.counter)
 		return refuse(p, at, "a match stands before counter, not behind it");
 	p->match.key = key;
+	p->match.raw = raw_of_key(key);
 	p->match.at = (struct where){ p->file, at.line, at.column };
 	p->type = config_key_type[key];
 	p->values_to = &p->match.spans;
 	return 0;
 }
 
+int build_key(struct parse *p, const struct key_words *words, struct loc at, struct loc field_at)
+{
+	int key = find_key(words);
+
+	return key < 0 ? unknown_key(p, words, field_at) : take_key(p, key, at);
+}
+
+/* "@nh,96,32": the lexer saw to the form. */
+int build_raw(struct parse *p, struct slice word, struct loc at)
+{
+	enum { OFFSET_MOST = 65535, LENGTH_MOST = 64 };
+	unsigned long offset, length;
+	char *rest;
+
+	if (take_key(p, KEY_RAW, at))
+		return -1;
+	p->match.raw.base = word.s[1] == 'l' ? RAW_LINK : word.s[1] == 'n' ? RAW_NETWORK : RAW_TRANSPORT;
+	offset = strtoul(strchr(word.s, ',') + 1, &rest, 10);
+	length = strtoul(strchr(rest, ',') + 1, NULL, 10);
+	if (offset > OFFSET_MOST)
+		return refuse(p, at, "offset %lu is out of range 0-%d (bits)", offset, OFFSET_MOST);
+	if (!length || length > LENGTH_MOST)
+		return refuse(p, at, "length %lu is out of range 1-%d (bits)", length, LENGTH_MOST);
+	p->match.raw.offset = offset;
+	p->match.raw.length = length;
+	return 0;
+}
+
+int build_order(struct parse *p, char op, struct loc at)
+{
+	p->op = op;
+	p->op_at = at;
+	if (p->type == TYPE_IFNAME || p->type == TYPE_PRESENCE || p->type == TYPE_NF_PROTO)
+		return refuse(p, at, "%s is not a number: nothing is below or above it", config_key_text[p->match.key]);
+	return 0;
+}
+
 /* (flags & mask) == value, or != value with negate. */
-static int masked(struct parse *p, unsigned int mask, unsigned int value, bool negate)
+static int masked(struct parse *p, u128 mask, u128 value, bool negate)
 {
 	p->match.masked = true;
 	p->match.mask = mask;
@@ -125,13 +173,34 @@ int build_match_none_of(struct parse *p, const struct group *g)
 	return build_flags(p, g, &bits) || masked(p, bits, 0, false);
 }
 
+static int one_number(struct parse *p, const struct group *g, u128 *v)
+{
+	struct trouble why;
+
+	if (g->n > 1)
+		return refuse(p, g->joint, "a mask and its value are one number each");
+	if (value_parse(p->type, g->first, v, &why))
+		return refuse(p, g->at, "%s", why.text);
+	if (*v > match_max(&p->match))
+		return refuse(p, g->at, "%s does not fit in %d bits", SHOW(g->first), p->match.raw.length);
+	return 0;
+}
+
 int build_match_masked(struct parse *p, const struct group *mask, const struct group *value)
 {
-	unsigned int m, v;
+	unsigned int flags_mask, flags;
+	u128 m, v;
 
-	if (p->type != TYPE_TCP_FLAG)
-		return refuse(p, mask->at, "masks go with tcp flags only: write a prefix or a range");
-	return build_flags(p, mask, &m) || build_flags(p, value, &v) || masked(p, m, v, p->op == '!');
+	if (p->type == TYPE_TCP_FLAG)
+		return build_flags(p, mask, &flags_mask) || build_flags(p, value, &flags) || masked(p, flags_mask, flags, p->op == '!');
+	if (p->type == TYPE_IFNAME || p->type == TYPE_PRESENCE || p->type == TYPE_NF_PROTO)
+		return refuse(p, mask->at, "%s is not a number: it has no bits to mask", config_key_text[p->match.key]);
+	if (one_number(p, mask, &m) || one_number(p, value, &v))
+		return -1;
+	if (spans_of_mask(NULL, match_max(&p->match), m, v))
+		return refuse(p, mask->at, "the mask leaves more than %d ranges of values: write ranges, or @nh,offset,length for the bits alone",
+			      MASK_SPANS);
+	return masked(p, m, v, p->op == '!');
 }
 
 int build_match_set(struct parse *p, struct slice name, struct loc at)
@@ -144,10 +213,30 @@ int build_match_set(struct parse *p, struct slice name, struct loc at)
 	return 0;
 }
 
+/* An order becomes the range it means. */
+static int order_to_range(struct parse *p)
+{
+	struct match *m = &p->match;
+	struct span *s = m->spans.v;
+	u128 max = match_max(m);
+
+	if (m->set || m->masked || m->spans.n != 1 || s->lo != s->hi)
+		return refuse(p, p->op_at, "an order asks for one value");
+	if ((p->op == '<' && !s->lo) || (p->op == '>' && s->lo == max))
+		return refuse(p, p->op_at, "nothing is %s that", p->op == '<' ? "below" : "above");
+	if (p->op == '<' || p->op == 'l')
+		*s = (struct span){ 0, s->lo - (p->op == '<') };
+	else
+		*s = (struct span){ s->lo + (p->op == '>'), max };
+	return 0;
+}
+
 int build_match_end(struct parse *p)
 {
 	struct rule *r = &p->rule;
 
+	if (p->op && strchr("<>lg", p->op) && order_to_range(p))
+		return -1;
 	spans_normalise(&p->match.spans);
 	if (!p->match.masked)
 		p->match.negate = p->op == '!';

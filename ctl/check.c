@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../maps/rule.h"
 #include "check.h"
 #include "value.h"
 
@@ -115,19 +116,6 @@ static int by_listen(const void *a, const void *b)
 	return d ? d : x->order - y->order;
 }
 
-/* What a key asks of a packet besides its own value, as nft's implicit dependencies do. 0: nothing. */
-static const struct {
-	uint8_t family, proto;
-} needs[KEY_COUNT] = {
-	[KEY_IP_SADDR] = { 4, 0 }, [KEY_IP_DADDR] = { 4, 0 },
-	[KEY_IP6_SADDR] = { 6, 0 }, [KEY_IP6_DADDR] = { 6, 0 },
-	[KEY_TCP_SPORT] = { 0, IPPROTO_TCP }, [KEY_TCP_DPORT] = { 0, IPPROTO_TCP }, [KEY_TCP_FLAGS] = { 0, IPPROTO_TCP },
-	[KEY_UDP_SPORT] = { 0, IPPROTO_UDP }, [KEY_UDP_DPORT] = { 0, IPPROTO_UDP },
-	[KEY_SCTP_SPORT] = { 0, IPPROTO_SCTP }, [KEY_SCTP_DPORT] = { 0, IPPROTO_SCTP },
-	[KEY_ICMP_TYPE] = { 4, IPPROTO_ICMP }, [KEY_ICMP_CODE] = { 4, IPPROTO_ICMP },
-	[KEY_ICMPV6_TYPE] = { 6, IPPROTO_ICMPV6 }, [KEY_ICMPV6_CODE] = { 6, IPPROTO_ICMPV6 },
-};
-
 static struct set *known_set(struct checker *k, const char *name)
 {
 	int lo = 0, hi = k->config->n_sets;
@@ -151,6 +139,8 @@ static int check_set_of(struct checker *k, const struct match *m)
 
 	if (!s)
 		return wrong(k, m->at, "unknown set \"%s\"", m->set);
+	if (s->type != config_key_type[m->key] && !config_type_text[config_key_type[m->key]])
+		return wrong(k, m->at, "%s takes no sets by name: write { … }", m->key == KEY_RAW ? "a raw match" : config_key_text[m->key]);
 	if (s->type != config_key_type[m->key])
 		return wrong(k, m->at, "set %s holds %s, %s needs %s", s->name, config_type_text[s->type], config_key_text[m->key],
 			     config_type_text[config_key_type[m->key]]);
@@ -162,8 +152,8 @@ static int check_l4proto(struct checker *k, const struct rule *r, const struct m
 	for (int i = 0; i < r->n_matches; i++) {
 		const struct match *m = &r->matches[i];
 
-		if (m->key == KEY_META_L4PROTO && !m->set && spans_have(&m->spans, needs[proto->key].proto) == m->negate)
-			return wrong(k, m->at, "this meta l4proto and %s never match the same packet",
+		if ((m->key == KEY_META_L4PROTO || m->key == KEY_IP_PROTOCOL) && !m->set && !m->masked && spans_have(&m->spans, config_key_proto[proto->key]) == m->negate)
+			return wrong(k, m->at, "this %s and %s never match the same packet", config_key_text[m->key],
 				     config_key_text[proto->key]);
 	}
 	return 0;
@@ -173,9 +163,9 @@ static int check_match(struct checker *k, const struct match *m, const struct ma
 {
 	const struct match *other = NULL;
 
-	if (family && needs[m->key].family && needs[m->key].family != needs[family->key].family)
+	if (family && config_key_family[m->key] && config_key_family[m->key] != config_key_family[family->key])
 		other = family;
-	else if (proto && needs[m->key].proto && needs[m->key].proto != needs[proto->key].proto)
+	else if (proto && config_key_proto[m->key] && config_key_proto[m->key] != config_key_proto[proto->key])
 		other = proto;
 	if (other)
 		return wrong(k, m->at, "%s and %s never match the same packet", config_key_text[m->key],
@@ -195,10 +185,22 @@ static int check_rule(struct checker *k, const struct rule *r, int chain)
 
 		if (check_match(k, m, family, proto, chain))
 			return EXIT_USAGE;
-		family = family || !needs[m->key].family ? family : m;
-		proto = proto || !needs[m->key].proto ? proto : m;
+		family = family || !config_key_family[m->key] ? family : m;
+		proto = proto || !config_key_proto[m->key] ? proto : m;
 	}
 	return proto ? check_l4proto(k, r, proto) : 0;
+}
+
+static int check_raws(struct checker *k)
+{
+	struct raw list[FILTER_RAWS];
+	const struct match *over;
+
+	raw_list(k->config, list, FILTER_RAWS, &over);
+	if (!over)
+		return 0;
+	return wrong(k, over->at, "the rules look at more than %d different places by @…, or by fields that are read so (ip id, ip hdrlength, "
+		     "ip6 flowlabel, tcp sequence …)", FILTER_RAWS);
 }
 
 static const char *unusable(const struct address *a)
@@ -292,6 +294,8 @@ int check_text(struct config *c, const char *file, const char *text)
 	for (int i = 0; i < CHAIN_COUNT && !err; i++)
 		for (int j = 0; j < c->chains[i].n_rules && !err; j++)
 			err = check_rule(&k, &c->chains[i].rules[j], i);
+	if (!err)
+		err = check_raws(&k);
 	for (int i = 0; i < c->n_services && !err; i++)
 		err = check_service(&k, &c->services[i]);
 	if (!err)

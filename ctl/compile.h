@@ -4,10 +4,12 @@
 #include <stdint.h>
 #include "../maps/rule.h"
 #include "config.h"
+#include "constraint.h"
 #include "rows.h"
 
 struct compiled {
 	struct memory chain[CHAIN_COUNT];	/* what goes into the inner map of each chain */
+	struct raws raws;
 };
 
 /* Compile both chains; rules must have their ids. Exit code (EXIT_FAILED when the tables would be larger than the largest inner map). */
@@ -22,6 +24,8 @@ struct field_values {
 	uint64_t hi[FIELD_COUNT], lo[FIELD_COUNT];
 	uint64_t present;
 };
+
+u128 field_value(const struct field_values *v, enum filter_field f);
 
 /* What the datapath's classify() does, on the compiled tables. Returns an entry of the rule table: id and RULE_* bits. */
 uint32_t compiled_classify(const struct compiled *c, int chain, const struct field_values *v);

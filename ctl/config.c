@@ -4,10 +4,14 @@
 #include <string.h>
 #include "config.h"
 
-#define KEY_TEXT(sym, text, type) text,
+#define KEY_TEXT(sym, text, type, family, proto) text,
 const char *const config_key_text[KEY_COUNT] = { CONFIG_KEYS(KEY_TEXT) };
-#define KEY_TYPE(sym, text, type) type,
+#define KEY_TYPE(sym, text, type, family, proto) type,
 const enum config_type config_key_type[KEY_COUNT] = { CONFIG_KEYS(KEY_TYPE) };
+#define KEY_FAMILY(sym, text, type, family, proto) family,
+const uint8_t config_key_family[KEY_COUNT] = { CONFIG_KEYS(KEY_FAMILY) };
+#define KEY_PROTO(sym, text, type, family, proto) proto,
+const uint8_t config_key_proto[KEY_COUNT] = { CONFIG_KEYS(KEY_PROTO) };
 #define TYPE_TEXT(sym, text, bits) text,
 const char *const config_type_text[TYPE_COUNT] = { CONFIG_TYPES(TYPE_TEXT) };
 #define TYPE_BITS(sym, text, bits) bits,
@@ -22,6 +26,13 @@ void *array_room(void *v, int n, size_t size)
 	if (n & (n - 1))
 		return v;
 	return must(realloc(v, (n ? 2 * (size_t)n : 1) * size));
+}
+
+u128 match_max(const struct match *m)
+{
+	int bits = m->key == KEY_RAW ? m->raw.length : config_type_bits[config_key_type[m->key]];
+
+	return bits == 128 ? ~(u128)0 : ((u128)1 << bits) - 1;
 }
 
 void rule_free(struct rule *r)

@@ -24,35 +24,88 @@ bool spans_have(const struct spans *s, u128 x);		/* s normalised */
 void spans_subtract(struct spans *out, const struct spans *a, const struct spans *b);	/* out = a without b, all normalised */
 void spans_free(struct spans *s);
 
+/* The values v up to max (2^n - 1) with (v & mask) == value. -1, and nothing in out, when they are more than MASK_SPANS ranges; out may be NULL. */
+enum { MASK_SPANS = 4096 };
+int spans_of_mask(struct spans *out, u128 max, u128 mask, u128 value);
+
 /* Room for one more behind the n of an array that only ever grew by this function (NULL, 0: the first). */
 void *array_room(void *v, int n, size_t size);
 
-/* The words a match may begin with. X(symbol, text, type): type says which literals it takes and how wide it is. */
+/* The words a match may begin with. X(symbol, text, type, family, protocol): type says which literals it takes and how wide it is,
+ * family (4, 6) and layer 4 protocol what it asks of a packet besides its value, as nft's implicit dependencies do; 0: nothing. */
 #define CONFIG_KEYS(X) \
-	X(KEY_IP_SADDR, "ip saddr", TYPE_IPV4_ADDR) \
-	X(KEY_IP_DADDR, "ip daddr", TYPE_IPV4_ADDR) \
-	X(KEY_IP6_SADDR, "ip6 saddr", TYPE_IPV6_ADDR) \
-	X(KEY_IP6_DADDR, "ip6 daddr", TYPE_IPV6_ADDR) \
-	X(KEY_TCP_SPORT, "tcp sport", TYPE_INET_SERVICE) \
-	X(KEY_TCP_DPORT, "tcp dport", TYPE_INET_SERVICE) \
-	X(KEY_UDP_SPORT, "udp sport", TYPE_INET_SERVICE) \
-	X(KEY_UDP_DPORT, "udp dport", TYPE_INET_SERVICE) \
-	X(KEY_SCTP_SPORT, "sctp sport", TYPE_INET_SERVICE) \
-	X(KEY_SCTP_DPORT, "sctp dport", TYPE_INET_SERVICE) \
-	X(KEY_META_L4PROTO, "meta l4proto", TYPE_INET_PROTO) \
-	X(KEY_ICMP_TYPE, "icmp type", TYPE_ICMP_TYPE) \
-	X(KEY_ICMP_CODE, "icmp code", TYPE_ICMP_CODE) \
-	X(KEY_ICMPV6_TYPE, "icmpv6 type", TYPE_ICMPV6_TYPE) \
-	X(KEY_ICMPV6_CODE, "icmpv6 code", TYPE_ICMPV6_CODE) \
-	X(KEY_TCP_FLAGS, "tcp flags", TYPE_TCP_FLAG) \
-	X(KEY_VLAN_ID, "vlan id", TYPE_VLAN_ID) \
-	X(KEY_IIFNAME, "iifname", TYPE_IFNAME) \
-	X(KEY_OIFNAME, "oifname", TYPE_IFNAME) \
-	X(KEY_ETHER_SADDR, "ether saddr", TYPE_ETHER_ADDR) \
-	X(KEY_ETHER_DADDR, "ether daddr", TYPE_ETHER_ADDR) \
-	X(KEY_ETHER_TYPE, "ether type", TYPE_ETHER_TYPE)
+	X(KEY_IP_SADDR, "ip saddr", TYPE_IPV4_ADDR, 4, 0) \
+	X(KEY_IP_DADDR, "ip daddr", TYPE_IPV4_ADDR, 4, 0) \
+	X(KEY_IP6_SADDR, "ip6 saddr", TYPE_IPV6_ADDR, 6, 0) \
+	X(KEY_IP6_DADDR, "ip6 daddr", TYPE_IPV6_ADDR, 6, 0) \
+	X(KEY_TCP_SPORT, "tcp sport", TYPE_INET_SERVICE, 0, 6) \
+	X(KEY_TCP_DPORT, "tcp dport", TYPE_INET_SERVICE, 0, 6) \
+	X(KEY_UDP_SPORT, "udp sport", TYPE_INET_SERVICE, 0, 17) \
+	X(KEY_UDP_DPORT, "udp dport", TYPE_INET_SERVICE, 0, 17) \
+	X(KEY_SCTP_SPORT, "sctp sport", TYPE_INET_SERVICE, 0, 132) \
+	X(KEY_SCTP_DPORT, "sctp dport", TYPE_INET_SERVICE, 0, 132) \
+	X(KEY_META_L4PROTO, "meta l4proto", TYPE_INET_PROTO, 0, 0) \
+	X(KEY_ICMP_TYPE, "icmp type", TYPE_ICMP_TYPE, 4, 1) \
+	X(KEY_ICMP_CODE, "icmp code", TYPE_ICMP_CODE, 4, 1) \
+	X(KEY_ICMPV6_TYPE, "icmpv6 type", TYPE_ICMPV6_TYPE, 6, 58) \
+	X(KEY_ICMPV6_CODE, "icmpv6 code", TYPE_ICMPV6_CODE, 6, 58) \
+	X(KEY_TCP_FLAGS, "tcp flags", TYPE_TCP_FLAG, 0, 6) \
+	X(KEY_VLAN_ID, "vlan id", TYPE_VLAN_ID, 0, 0) \
+	X(KEY_IIFNAME, "iifname", TYPE_IFNAME, 0, 0) \
+	X(KEY_OIFNAME, "oifname", TYPE_IFNAME, 0, 0) \
+	X(KEY_ETHER_SADDR, "ether saddr", TYPE_ETHER_ADDR, 0, 0) \
+	X(KEY_ETHER_DADDR, "ether daddr", TYPE_ETHER_ADDR, 0, 0) \
+	X(KEY_ETHER_TYPE, "ether type", TYPE_ETHER_TYPE, 0, 0) \
+	X(KEY_IP_PROTOCOL, "ip protocol", TYPE_INET_PROTO, 4, 0) \
+	X(KEY_IP_DSCP, "ip dscp", TYPE_DSCP, 4, 0) \
+	X(KEY_IP_ECN, "ip ecn", TYPE_ECN, 4, 0) \
+	X(KEY_IP_TTL, "ip ttl", TYPE_INT8, 4, 0) \
+	X(KEY_IP_LENGTH, "ip length", TYPE_INT16, 4, 0) \
+	X(KEY_IP_ID, "ip id", TYPE_INT16, 4, 0) \
+	X(KEY_IP_FRAG_OFF, "ip frag-off", TYPE_INT16, 4, 0) \
+	X(KEY_IP_HDRLENGTH, "ip hdrlength", TYPE_INT4, 4, 0) \
+	X(KEY_IP6_NEXTHDR, "ip6 nexthdr", TYPE_INET_PROTO, 6, 0) \
+	X(KEY_IP6_DSCP, "ip6 dscp", TYPE_DSCP, 6, 0) \
+	X(KEY_IP6_ECN, "ip6 ecn", TYPE_ECN, 6, 0) \
+	X(KEY_IP6_HOPLIMIT, "ip6 hoplimit", TYPE_INT8, 6, 0) \
+	X(KEY_IP6_LENGTH, "ip6 length", TYPE_INT16, 6, 0) \
+	X(KEY_IP6_FLOWLABEL, "ip6 flowlabel", TYPE_INT20, 6, 0) \
+	X(KEY_IP_OPTION_LSRR, "ip option lsrr", TYPE_PRESENCE, 4, 0) \
+	X(KEY_IP_OPTION_RR, "ip option rr", TYPE_PRESENCE, 4, 0) \
+	X(KEY_IP_OPTION_SSRR, "ip option ssrr", TYPE_PRESENCE, 4, 0) \
+	X(KEY_IP_OPTION_RA, "ip option ra", TYPE_PRESENCE, 4, 0) \
+	X(KEY_EXTHDR_HBH, "exthdr hbh", TYPE_PRESENCE, 6, 0) \
+	X(KEY_EXTHDR_RT, "exthdr rt", TYPE_PRESENCE, 6, 0) \
+	X(KEY_EXTHDR_FRAG, "exthdr frag", TYPE_PRESENCE, 6, 0) \
+	X(KEY_EXTHDR_DST, "exthdr dst", TYPE_PRESENCE, 6, 0) \
+	X(KEY_EXTHDR_MH, "exthdr mh", TYPE_PRESENCE, 6, 0) \
+	X(KEY_TCP_SEQUENCE, "tcp sequence", TYPE_INT32, 0, 6) \
+	X(KEY_TCP_ACKSEQ, "tcp ackseq", TYPE_INT32, 0, 6) \
+	X(KEY_TCP_DOFF, "tcp doff", TYPE_INT4, 0, 6) \
+	X(KEY_TCP_WINDOW, "tcp window", TYPE_INT16, 0, 6) \
+	X(KEY_TCP_URGPTR, "tcp urgptr", TYPE_INT16, 0, 6) \
+	X(KEY_TCP_OPTION_MAXSEG, "tcp option maxseg", TYPE_PRESENCE, 0, 6) \
+	X(KEY_TCP_OPTION_WINDOW, "tcp option window", TYPE_PRESENCE, 0, 6) \
+	X(KEY_TCP_OPTION_SACK_PERM, "tcp option sack-perm", TYPE_PRESENCE, 0, 6) \
+	X(KEY_TCP_OPTION_SACK, "tcp option sack", TYPE_PRESENCE, 0, 6) \
+	X(KEY_TCP_OPTION_TIMESTAMP, "tcp option timestamp", TYPE_PRESENCE, 0, 6) \
+	X(KEY_TCP_OPTION_MD5SIG, "tcp option md5sig", TYPE_PRESENCE, 0, 6) \
+	X(KEY_TCP_OPTION_MPTCP, "tcp option mptcp", TYPE_PRESENCE, 0, 6) \
+	X(KEY_TCP_OPTION_FASTOPEN, "tcp option fastopen", TYPE_PRESENCE, 0, 6) \
+	X(KEY_TCP_OPTION_MAXSEG_SIZE, "tcp option maxseg size", TYPE_INT16, 0, 6) \
+	X(KEY_UDP_LENGTH, "udp length", TYPE_INT16, 0, 17) \
+	X(KEY_SCTP_VTAG, "sctp vtag", TYPE_INT32, 0, 132) \
+	X(KEY_TH_SPORT, "th sport", TYPE_INET_SERVICE, 0, 0) \
+	X(KEY_TH_DPORT, "th dport", TYPE_INET_SERVICE, 0, 0) \
+	X(KEY_VLAN_PCP, "vlan pcp", TYPE_INT3, 0, 0) \
+	X(KEY_META_LENGTH, "meta length", TYPE_INT32, 0, 0) \
+	X(KEY_META_PROTOCOL, "meta protocol", TYPE_ETHER_TYPE, 0, 0) \
+	X(KEY_META_NFPROTO, "meta nfproto", TYPE_NF_PROTO, 0, 0) \
+	X(KEY_META_MARK, "meta mark", TYPE_MARK, 0, 0) \
+	X(KEY_META_RANDOM, "meta random", TYPE_INT32, 0, 0) \
+	X(KEY_RAW, "@", TYPE_RAW, 0, 0)
 
-#define KEY_ENUM(sym, text, type) sym,
+#define KEY_ENUM(sym, text, type, family, proto) sym,
 enum config_key { CONFIG_KEYS(KEY_ENUM) KEY_COUNT };
 #undef KEY_ENUM
 
@@ -70,7 +123,19 @@ enum config_key { CONFIG_KEYS(KEY_ENUM) KEY_COUNT };
 	X(TYPE_VLAN_ID, "vlan_id", 12) \
 	X(TYPE_IFNAME, "ifname", 128) \
 	X(TYPE_ETHER_ADDR, "ether_addr", 48) \
-	X(TYPE_ETHER_TYPE, "ether_type", 16)
+	X(TYPE_ETHER_TYPE, "ether_type", 16) \
+	X(TYPE_DSCP, "dscp", 6) \
+	X(TYPE_ECN, "ecn", 2) \
+	X(TYPE_MARK, "mark", 32) \
+	X(TYPE_NF_PROTO, "nf_proto", 8) \
+	X(TYPE_PRESENCE, NULL, 1) \
+	X(TYPE_INT3, NULL, 3) \
+	X(TYPE_INT4, NULL, 4) \
+	X(TYPE_INT8, NULL, 8) \
+	X(TYPE_INT16, NULL, 16) \
+	X(TYPE_INT20, NULL, 20) \
+	X(TYPE_INT32, NULL, 32) \
+	X(TYPE_RAW, NULL, 64)
 
 #define TYPE_ENUM(sym, text, bits) sym,
 enum config_type { CONFIG_TYPES(TYPE_ENUM) TYPE_COUNT };
@@ -78,18 +143,28 @@ enum config_type { CONFIG_TYPES(TYPE_ENUM) TYPE_COUNT };
 
 extern const char *const config_key_text[KEY_COUNT];
 extern const enum config_type config_key_type[KEY_COUNT];
+extern const uint8_t config_key_family[KEY_COUNT], config_key_proto[KEY_COUNT];
 extern const char *const config_type_text[TYPE_COUNT];
 extern const uint8_t config_type_bits[TYPE_COUNT];
 
+/* Bits by their place: base is an enum raw_base, offset and length count bits. */
+struct raw {
+	uint8_t base;
+	uint16_t offset, length;
+};
+
 struct match {
 	enum config_key key;
+	struct raw raw;		/* of KEY_RAW, and of keys that are short for one (raw.c) */
 	bool negate;		/* != */
 	struct spans spans;	/* the values (a tcp flags match without mask: values too) */
 	char *set;		/* name of the set instead of spans, or NULL */
-	bool masked;		/* tcp flags: (flags & mask) == value, or != value with negate */
-	uint8_t mask, value;
+	bool masked;		/* (field & mask) == value, or != value with negate */
+	u128 mask, value;
 	struct where at;
 };
+
+u128 match_max(const struct match *m);		/* the largest value its key can have */
 
 enum rule_verdict { RULE_CONTINUE, RULE_ACCEPT, RULE_DROP };	/* CONTINUE: counts only, the next rules decide */
 
@@ -173,6 +248,13 @@ struct config {
 	char **files;		/* names that `where` points to, owned */
 	int n_files;
 };
+
+/* raw.c: where the bits of a key stand that has no field of its own; length 0: it has one. */
+struct raw raw_of_key(enum config_key key);
+bool raw_equal(const struct raw *a, const struct raw *b);
+/* The distinct ones of all rules, at most `most`; returns how many there are. *over: the match that names one too many, or NULL. */
+int raw_list(const struct config *c, struct raw *list, int most, const struct match **over);
+void raw_print(FILE *f, const struct raw *r);
 
 /* Parse a whole configuration and check it (config_check). `name` is what errors call the text. On failure the config is
  * empty and fail_at() has been called. Returns an exit code (EXIT_USAGE for what is wrong in the text). */

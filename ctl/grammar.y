@@ -48,8 +48,9 @@ static void weir_error(struct loc *at, struct parse *p, const char *text);
 %token ACCEPT "accept" DROP "drop" COUNTER "counter" PACKETS "packets" BYTES "bytes"
 %token LISTEN "listen" FORWARD "forward" BACKEND "backend" WEIGHT "weight"
 %token COMMENT "comment"
-%token <slice> HEAD "a match" IFNAME "iifname"
-%token EQ "==" NE "!="
+%token <slice> HEAD "a match" IFNAME "iifname" RAW "@nh"
+%token OPTION "option" SIZE "size"
+%token EQ "==" NE "!=" LT "<" GT ">" LE "<=" GE ">="
 %token <slice> WORD "a value" STRING "a text in quotes" SETREF "@set"
 %token SEP "end of line" UNSUPPORTED
 %token START_CONFIG START_RULE START_SET START_ELEMENTS START_SERVICE START_BACKEND
@@ -162,8 +163,11 @@ note: COMMENT text		{ DO(build_comment(p, $2, @2)); };
 text: STRING | WORD;
 
 key:
-  HEAD WORD			{ DO(build_key(p, $1, $2, @1, @2)); }
-| IFNAME			{ DO(build_key(p, $1, (struct slice){ 0 }, @1, @1)); }
+  HEAD WORD			{ DO(build_key(p, &(struct key_words){ .head = $1, .field = $2 }, @1, @2)); }
+| HEAD OPTION WORD		{ DO(build_key(p, &(struct key_words){ $1, $3, "option", NULL }, @1, @3)); }
+| HEAD OPTION WORD SIZE		{ DO(build_key(p, &(struct key_words){ $1, $3, "option", "size" }, @1, @3)); }
+| IFNAME			{ DO(build_key(p, &(struct key_words){ .head = $1 }, @1, @1)); }
+| RAW				{ DO(build_raw(p, $1, @1)); }
 ;
 
 match:
@@ -172,8 +176,15 @@ match:
 | key '&' mask relation flags	{ DO(build_match_masked(p, &$3, &$5) || build_match_end(p)); }
 ;
 
-compare: %empty { p->op = 0; } | relation;
+compare: %empty { p->op = 0; } | relation | order;
 relation: EQ { p->op = '='; } | NE { p->op = '!'; };
+
+order:
+  LT				{ DO(build_order(p, '<', @1)); }
+| GT				{ DO(build_order(p, '>', @1)); }
+| LE				{ DO(build_order(p, 'l', @1)); }
+| GE				{ DO(build_order(p, 'g', @1)); }
+;
 
 operand:
   flags				{ DO(build_match_plain(p, &$1)); }
@@ -224,7 +235,7 @@ static int distance(yysymbol_kind_t k)
 
 	if (k == YYSYMBOL_WORD)
 		return 0;
-	if (k >= YYSYMBOL_INTERFACE && k <= YYSYMBOL_IFNAME)
+	if (k >= YYSYMBOL_INTERFACE && k <= YYSYMBOL_RAW)
 		return 1;
 	if (k == YYSYMBOL_EQ || k == YYSYMBOL_NE || (name[0] == '\'' && strchr("{},=)", name[1])))
 		return 2;
@@ -236,7 +247,8 @@ static const char *shown(const struct parse *p, yysymbol_kind_t k)
 	switch (k) {
 	case YYSYMBOL_WORD: return p->expects ? p->expects : "a value";
 	case YYSYMBOL_HEAD:
-	case YYSYMBOL_IFNAME: return "a match";
+	case YYSYMBOL_IFNAME:
+	case YYSYMBOL_RAW: return "a match";
 	case YYSYMBOL_YYEOF: return "the end of the text";
 	default: return distance(k) == SLASH ? "/tcp or /udp" : yysymbol_name(k);	/* only listen asks for the sign */
 	}

@@ -53,6 +53,16 @@ static const struct symbol ether_types[] = {
 	{ "ip", 0x0800 }, { "arp", 0x0806 }, { "ip6", 0x86dd }, { "8021q", 0x8100 }, { "vlan", 0x8100 }, { "8021ad", 0x88a8 }, { 0 }
 };
 
+static const struct symbol dscps[] = {
+	{ "cs0", 0 }, { "cs1", 8 }, { "cs2", 16 }, { "cs3", 24 }, { "cs4", 32 }, { "cs5", 40 }, { "cs6", 48 }, { "cs7", 56 }, { "df", 0 },
+	{ "be", 0 }, { "lephb", 1 }, { "af11", 10 }, { "af12", 12 }, { "af13", 14 }, { "af21", 18 }, { "af22", 20 }, { "af23", 22 },
+	{ "af31", 26 }, { "af32", 28 }, { "af33", 30 }, { "af41", 34 }, { "af42", 36 }, { "af43", 38 }, { "va", 44 }, { "ef", 46 }, { 0 }
+};
+
+static const struct symbol ecns[] = { { "not-ect", 0 }, { "ect1", 1 }, { "ect0", 2 }, { "ce", 3 }, { 0 } };
+static const struct symbol presences[] = { { "exists", 1 }, { "missing", 0 }, { 0 } };
+static const struct symbol nf_protos[] = { { "ipv4", 4 }, { "ipv6", 6 }, { 0 } };	/* our numbers: only names are taken */
+
 static const struct {
 	const struct symbol *symbols;
 	bool input_only;
@@ -64,6 +74,10 @@ static const struct {
 	[TYPE_ICMPV6_CODE] = { icmpv6_codes, true },
 	[TYPE_TCP_FLAG] = { tcp_flags, false },
 	[TYPE_ETHER_TYPE] = { ether_types, false },
+	[TYPE_DSCP] = { dscps, false },
+	[TYPE_ECN] = { ecns, false },
+	[TYPE_PRESENCE] = { presences, false },
+	[TYPE_NF_PROTO] = { nf_protos, false },
 };
 
 const char *name_of(enum config_type type, u128 v)

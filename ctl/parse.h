@@ -16,6 +16,11 @@ struct group {			/* one literal, or flags joined by , or | */
 	unsigned int bits;	/* all flags or-ed; valid from the second word on */
 };
 
+struct key_words {		/* "tcp dport", "tcp option maxseg size" */
+	struct slice head, field;
+	const char *option, *part;	/* "option" or NULL, "size" or NULL */
+};
+
 struct parse {
 	struct config *config;
 	const char *file, *text;	/* as errors call it; the text itself */
@@ -26,6 +31,7 @@ struct parse {
 	struct slice last;		/* the last token, for messages */
 	/* Words are keywords only where a statement may begin: `raw` counts the words to come that are taken as they are. */
 	int raw;
+	bool option;			/* behind "tcp option" */
 	bool values;			/* inside { } of values: all words raw, newlines are blanks */
 	bool only_values;		/* the whole text is values */
 	int open_lines[4], open;	/* of the braces that are open */
@@ -38,7 +44,8 @@ struct parse {
 	struct set *set;
 	struct service *service;
 	bool has_policy, has_type, has_forward;
-	char op;			/* of the match: 0 none, '=' or '!' */
+	char op;			/* of the match: 0 none, '=', '!', '<', '>', 'l' (<=) or 'g' (>=) */
+	struct loc op_at;		/* of the last four */
 	enum config_type type;		/* of the values at hand */
 	struct spans *values_to;
 	struct loc interval_at;		/* the first range or prefix among them; line 0: none */
@@ -60,7 +67,9 @@ int build_set_end(struct parse *p, struct loc at);
 
 int build_chain(struct parse *p, struct slice name, struct loc at);
 int build_policy(struct parse *p, struct slice policy, struct loc at);
-int build_key(struct parse *p, struct slice head, struct slice field, struct loc at, struct loc field_at);
+int build_key(struct parse *p, const struct key_words *words, struct loc at, struct loc field_at);
+int build_raw(struct parse *p, struct slice word, struct loc at);
+int build_order(struct parse *p, char op, struct loc at);
 int build_value(struct parse *p, const struct group *g);
 int build_range(struct parse *p, struct slice lo, struct slice hi, struct loc at, struct loc hi_at);
 int build_prefix(struct parse *p, struct slice addr, struct slice len, struct loc at, struct loc len_at);

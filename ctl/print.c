@@ -63,9 +63,10 @@ static void range_print(FILE *f, enum config_type type, const struct span *s)
 		fputc('-', f);
 		value_print(f, type, s->hi);
 	} else {
-		const char *fmt = type == TYPE_ETHER_TYPE ? "0x%04x-0x%04x" : "%u-%u";
+		const char *fmt = type == TYPE_ETHER_TYPE ? "0x%04llx-0x%04llx" : type == TYPE_MARK || type == TYPE_RAW ? "0x%llx-0x%llx" :
+				  "%llu-%llu";
 
-		fprintf(f, fmt, (unsigned int)s->lo, (unsigned int)s->hi);
+		fprintf(f, fmt, (unsigned long long)s->lo, (unsigned long long)s->hi);
 	}
 }
 
@@ -84,6 +85,10 @@ static void span_print(FILE *f, enum config_type type, const struct span *s, boo
 				return;
 			fputs(separator, f);
 		}
+	}
+	if (type == TYPE_IFNAME) {
+		value_print_wildcard(f, s);
+		return;
 	}
 	length = prefix_length(type, s);
 	if (length < 0) {
@@ -136,8 +141,25 @@ void listen_print(FILE *f, const struct listen *l)
 	fprintf(f, "%s:%u/%s", l->addr.family == 6 ? "]" : "", l->port, l->proto == 6 ? "tcp" : "udp");
 }
 
+static void mask_print(FILE *f, enum config_type type, u128 v)
+{
+	if (value_is_address(type))
+		value_print(f, type, v);
+	else
+		fprintf(f, "0x%llx", (unsigned long long)v);
+}
+
 static void masked_print(FILE *f, const struct match *m)
 {
+	enum config_type type = config_key_type[m->key];
+
+	if (type != TYPE_TCP_FLAG) {
+		fputs("& ", f);
+		mask_print(f, type, m->mask);
+		fputs(m->negate ? " != " : " == ", f);
+		mask_print(f, type, m->value);
+		return;
+	}
 	if (!m->value) {
 		fputs(m->negate ? "" : "! ", f);
 		flags_print(f, m->mask, ",");
@@ -166,12 +188,22 @@ static void values_print(FILE *f, const struct match *m)
 		spans_print(f, type, &m->spans, !one);
 }
 
+static void key_print(FILE *f, const struct match *m)
+{
+	if (m->key == KEY_RAW)
+		raw_print(f, &m->raw);
+	else
+		fputs(config_key_text[m->key], f);
+	fputc(' ', f);
+}
+
 void rule_print(FILE *f, const struct rule *r)
 {
 	const char *sep = "";
 
 	for (int i = 0; i < r->n_matches; i++, sep = " ") {
-		fprintf(f, "%s%s ", sep, config_key_text[r->matches[i].key]);
+		fputs(sep, f);
+		key_print(f, &r->matches[i]);
 		if (r->matches[i].masked)
 			masked_print(f, &r->matches[i]);
 		else

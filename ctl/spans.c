@@ -89,6 +89,28 @@ void spans_subtract(struct spans *out, const struct spans *a, const struct spans
 	}
 }
 
+/* Below the lowest bit of the mask everything goes: one range. Each other bit that the mask leaves free doubles the ranges. */
+int spans_of_mask(struct spans *out, u128 max, u128 mask, u128 value)
+{
+	u128 low = mask ? (mask & -mask) - 1 : max, free_bits, v = 0;
+	int n = 0;
+
+	mask &= max;
+	free_bits = max & ~mask & ~low;
+	for (u128 b = free_bits; b; b &= b - 1)
+		n++;
+	if (n > __builtin_ctz(MASK_SPANS))
+		return -1;
+	if (!out || value & ~mask)
+		return 0;
+	do {
+		spans_add(out, value | v, value | v | low);
+		v = (v - free_bits) & free_bits;	/* the next subset */
+	} while (v);
+	spans_normalise(out);
+	return 0;
+}
+
 void spans_free(struct spans *s)
 {
 	free(s->v);

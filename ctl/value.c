@@ -12,7 +12,9 @@ static const char *const noun[TYPE_COUNT] = {
 	[TYPE_INET_PROTO] = "protocol", [TYPE_ICMP_TYPE] = "ICMP type", [TYPE_ICMP_CODE] = "ICMP code",
 	[TYPE_ICMPV6_TYPE] = "ICMPv6 type", [TYPE_ICMPV6_CODE] = "ICMPv6 code", [TYPE_TCP_FLAG] = "TCP flag",
 	[TYPE_VLAN_ID] = "VLAN id", [TYPE_IFNAME] = "interface name", [TYPE_ETHER_ADDR] = "MAC address",
-	[TYPE_ETHER_TYPE] = "ether type",
+	[TYPE_ETHER_TYPE] = "ether type", [TYPE_DSCP] = "DSCP", [TYPE_ECN] = "ECN", [TYPE_MARK] = "mark",
+	[TYPE_NF_PROTO] = "family", [TYPE_PRESENCE] = "presence", [TYPE_INT3] = "number", [TYPE_INT4] = "number", [TYPE_INT8] = "number",
+	[TYPE_INT16] = "number", [TYPE_INT20] = "number", [TYPE_INT32] = "number", [TYPE_RAW] = "number",
 };
 
 #define tell(why, ...) (snprintf((why)->text, sizeof((why)->text), __VA_ARGS__), -1)
@@ -143,7 +145,7 @@ static int parse_mac(struct slice s, u128 *v, struct trouble *why)
 static int parse_ifname(struct slice s, u128 *v, struct trouble *why)
 {
 	if (s.n && s.s[s.n - 1] == '*')
-		return tell(why, "wildcards in interface names are not supported yet: name each interface");
+		return tell(why, "a wildcard stands for many interfaces: name one");
 	if (!s.n || s.n > 15 || slice_is(s, ".") || slice_is(s, ".."))
 		return tell(why, "\"%s\" is not an interface name: 1 to 15 characters", SHOW(s));
 	*v = 0;
@@ -176,7 +178,11 @@ int value_parse(enum config_type type, struct slice s, u128 *v, struct trouble *
 		*v = known;
 		return 0;
 	}
-	if (number_parse(s, noun[type], (1UL << config_type_bits[type]) - 1, &n, why))
+	if (type == TYPE_PRESENCE)
+		return tell(why, "\"%s\" is neither exists nor missing", SHOW(s));
+	if (type == TYPE_NF_PROTO)
+		return tell(why, "\"%s\" is neither ipv4 nor ipv6", SHOW(s));
+	if (number_parse(s, noun[type], ~0UL >> (64 - config_type_bits[type]), &n, why))
 		return -1;
 	*v = n;
 	return 0;
@@ -219,14 +225,30 @@ int value_prefix(enum config_type type, struct slice addr, struct slice len, str
 	return 0;
 }
 
+/* "eth*": every name that begins so. The last of sixteen bytes is always 0, so neighbouring wildcards never look like one. */
+static int wildcard(struct slice s, struct span *out, struct trouble *why)
+{
+	int bits = 8 * (16 - (s.n - 1));
+
+	if (s.n < 2)
+		return tell(why, "\"*\" is every interface: leave the match out");
+	s.n--;
+	if (parse_ifname(s, &out->lo, why))
+		return -1;
+	out->hi = out->lo | ((((u128)1 << bits) - 1) & ~(u128)0xff);
+	return 0;
+}
+
 /* Names may hold dashes (echo-request), so a word is a range only if it is not a name, and where it is cut is tried out. */
 int value_word(enum config_type type, struct slice s, struct span *out, bool *interval, struct trouble *why)
 {
 	const char *dash = memchr(s.s, '-', s.n), *end = s.s + s.n;
 	struct trouble other;
 
-	*interval = false;
+	*interval = type == TYPE_IFNAME && s.n && end[-1] == '*';
 	why->offset = 0;
+	if (*interval)
+		return wildcard(s, out, why);
 	if (!dash || type == TYPE_IFNAME || name_find(type, s.s, s.n) >= 0) {
 		if (value_parse(type, s, &out->lo, why))
 			return -1;
@@ -297,12 +319,12 @@ int name_check(struct slice s, const char *what, struct trouble *why)
 	return s.n ? 0 : tell(why, "the %s name is empty", what);
 }
 
-static void print_ifname(FILE *f, u128 v)
+static void print_ifname(FILE *f, u128 v, const char *tail)
 {
 	fputc('"', f);
 	for (int shift = 120; shift >= 0 && (uint8_t)(v >> shift); shift -= 8)
 		fputc((uint8_t)(v >> shift), f);
-	fputc('"', f);
+	fprintf(f, "%s\"", tail);
 }
 
 static void print_ip(FILE *f, enum config_type type, u128 v)
@@ -331,11 +353,16 @@ void value_print(FILE *f, enum config_type type, u128 v)
 	else if (type == TYPE_ETHER_ADDR)
 		print_mac(f, v);
 	else if (type == TYPE_IFNAME)
-		print_ifname(f, v);
+		print_ifname(f, v, "");
 	else if (type == TYPE_ETHER_TYPE)
 		fprintf(f, "0x%04x", (unsigned int)v);
-	else if (type == TYPE_TCP_FLAG)
-		fprintf(f, "0x%x", (unsigned int)v);
+	else if (type == TYPE_TCP_FLAG || type == TYPE_MARK || type == TYPE_RAW)
+		fprintf(f, "0x%llx", (unsigned long long)v);
 	else
-		fprintf(f, "%u", (unsigned int)v);
+		fprintf(f, "%llu", (unsigned long long)v);
+}
+
+void value_print_wildcard(FILE *f, const struct span *s)
+{
+	print_ifname(f, s->lo, "*");
 }

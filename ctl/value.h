@@ -26,6 +26,7 @@ int endpoint_parse(struct slice s, struct address *a, uint16_t *port, struct tro
 int address_slice(struct slice s, struct address *a, struct trouble *why);
 
 void value_print(FILE *f, enum config_type type, u128 v);
+void value_print_wildcard(FILE *f, const struct span *s);	/* of interface names */
 const char *value_name(enum config_type type, u128 v);	/* its symbolic name, or NULL */
 bool value_is_address(enum config_type type);			/* prefixes make sense */
 

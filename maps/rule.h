@@ -24,21 +24,58 @@
 	X(FIELD_TCP_FLAGS, 1, 0) \
 	X(FIELD_ETHER_SADDR, 1, 0) \
 	X(FIELD_ETHER_DADDR, 1, 0) \
-	X(FIELD_ETHER_TYPE, 1, 0)
+	X(FIELD_ETHER_TYPE, 1, 0) \
+	X(FIELD_L3_TYPE, 1, 1)		/* behind the VLAN tags */ \
+	X(FIELD_TOS, 1, 0)		/* DSCP and ECN */ \
+	X(FIELD_TTL, 1, 0) \
+	X(FIELD_IP_LENGTH, 1, 0) \
+	X(FIELD_FRAG_OFF, 1, 0)		/* IPv4 */ \
+	X(FIELD_NEXTHDR, 1, 0)		/* of the IPv6 header itself */ \
+	X(FIELD_OPTIONS, 1, 0)		/* enum field_exthdr or field_ip_option */ \
+	X(FIELD_TCP_OPTIONS, 1, 0)	/* enum field_tcp_option */ \
+	X(FIELD_TCP_MSS, 1, 0) \
+	X(FIELD_VLAN_PCP, 1, 0) \
+	X(FIELD_LENGTH, 1, 0) \
+	X(FIELD_MARK, 1, 0) \
+	X(FIELD_RANDOM, 1, 0) \
+	X(FIELD_RAW0, 1, 0)		/* struct filter_raw */ \
+	X(FIELD_RAW1, 1, 0) \
+	X(FIELD_RAW2, 1, 0) \
+	X(FIELD_RAW3, 1, 0)
 
 #define FIELD_ENUM(sym, words, invariant) sym,
 enum filter_field { FILTER_FIELDS(FIELD_ENUM) FIELD_COUNT };
 #undef FIELD_ENUM
 
-#define FIELD_INVARIANT(sym, words, invariant) | ((invariant ## ull) << sym)
-#define FIELDS_INVARIANT (0 FILTER_FIELDS(FIELD_INVARIANT))
+/* Bitmaps of fields. */
+#define FIELD_INVARIANT(sym, words, invariant) | ((__u64)(invariant) << sym)
+#define FIELDS_INVARIANT (0ull FILTER_FIELDS(FIELD_INVARIANT))
 #define FIELD_WIDE(sym, words, invariant) | ((__u64)((words) == 2) << sym)
-#define FIELDS_WIDE (0 FILTER_FIELDS(FIELD_WIDE))
+#define FIELDS_WIDE (0ull FILTER_FIELDS(FIELD_WIDE))
+#define FIELDS_READ (~0ull << FIELD_L3_TYPE)	/* not known to the parser: xdp/field.h reads them where a rule asks */
 
 #define FIELD_BIT(f) (1ull << (f))
 #define FIELDS_CORE (FIELD_BIT(FIELD_FAMILY) | FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4) | FIELD_BIT(FIELD_SADDR6) | \
 		     FIELD_BIT(FIELD_DADDR6) | FIELD_BIT(FIELD_L4PROTO) | FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT))
 #define FIELDS_EXTRA (~FIELDS_CORE)
+
+/* Bits of FIELD_OPTIONS (by family) and FIELD_TCP_OPTIONS. */
+enum field_exthdr { EXTHDR_HBH = 1, EXTHDR_RT = 2, EXTHDR_FRAG = 4, EXTHDR_DST = 8, EXTHDR_MH = 16 };
+enum field_ip_option { IP_OPTION_LSRR = 1, IP_OPTION_RR = 2, IP_OPTION_SSRR = 4, IP_OPTION_RA = 8 };
+enum field_tcp_option {
+	TCP_OPTION_MAXSEG = 1, TCP_OPTION_WINDOW = 2, TCP_OPTION_SACK_PERM = 4, TCP_OPTION_SACK = 8, TCP_OPTION_TIMESTAMP = 16,
+	TCP_OPTION_MD5SIG = 32, TCP_OPTION_MPTCP = 64, TCP_OPTION_FASTOPEN = 128,
+};
+
+/* Bits by their place in the packet; the nth is FIELD_RAW0 + n. */
+enum raw_base { RAW_LINK, RAW_NETWORK, RAW_TRANSPORT };
+#define FILTER_RAWS 4
+
+struct filter_raw {
+	__u8 base;		/* enum raw_base */
+	__u8 length;		/* bits, at most 64; 0: not in use */
+	__u16 offset;		/* bits */
+};
 
 /* The fields that every packet is asked for, one word each: a trie leads to the class. */
 enum filter_core { CORE_PROTO, CORE_SADDR4, CORE_DADDR4, CORE_SPORT, CORE_DPORT, CORE_COUNT };
@@ -78,6 +115,7 @@ struct filter_chain {
 	__u32 policy;		/* as an entry: id and verdict */
 	__u32 units, rules;
 	__u64 bytes;		/* in use */
+	struct filter_raw raw[FILTER_RAWS];
 	struct filter_class core[CORE_COUNT];
 	struct filter_interval interval[FIELD_COUNT];
 };

@@ -78,7 +78,7 @@ static __always_inline int pipeline(struct __sk_buff *skb, struct decision_conte
 
 	v = stage_parse(skb, &p, &d->quote);
 	if (v == NEXT)
-		v = stage_decide(&p, &r, d, active, chain, (void *)(long)skb->data, (void *)(long)skb->data_end);
+		v = stage_decide(skb, &p, &r, d, active, chain);
 	if (v == NEXT)
 		v = p.backend ? stage_forward(skb, &p, &action) : PASS;
 	if (v != DROP)

@@ -26,6 +26,15 @@ static __always_inline void skb_vlan(struct __sk_buff *skb, struct pkt *p)
 	p->len += 4;
 }
 
+static __always_inline void beside(struct __sk_buff *skb, struct beside *b)
+{
+	b->mark = skb->mark;
+	b->gso_size = skb->gso_size;
+	b->tagged = !!skb->vlan_present;
+	b->tci = skb->vlan_tci;
+	b->tag_proto = skb->vlan_proto;
+}
+
 /* Every segment but the first repeats the headers. */
 static __always_inline void skb_segments(struct __sk_buff *skb, struct pkt *p)
 {

@@ -8,11 +8,12 @@ matches of which one is negated (nft compares them as one value)."""
 import json
 import os
 import random
+import re
 import socket
 
 import pytest
 from net import Lab, wait_for
-from scapy.all import (ARP, ICMP, IP, IPv6, SCTP, TCP, UDP, Dot1Q, Ether, Raw, raw)
+from scapy.all import ARP, ICMP, IP, IPv6, SCTP, TCP, UDP, Dot1Q, Ether, IPOption_LSRR, IPOption_NOP, IPOption_RR, Raw, raw
 from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6EchoRequest, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop)
 
 SEED = int(os.environ.get("WEIR_SEED", "1"))
@@ -28,14 +29,15 @@ MACS = ["02:00:00:00:00:0%d" % i for i in range(1, 5)]
 def frame(rng, later_fragments):
     eth = Ether(src=rng.choice(MACS), dst=rng.choice(MACS))
     if rng.random() < 0.2:
-        eth = eth / Dot1Q(vlan=rng.choice((1, 2, 100, 4094)))
+        eth = eth / Dot1Q(vlan=rng.choice((1, 2, 100, 4094)), prio=rng.randrange(8))
     kind = rng.random()
     if kind < 0.05:
         return raw(eth / ARP(psrc=rng.choice(A4), pdst=rng.choice(A4)))
     if kind < 0.6:
-        ip = IP(src=rng.choice(A4), dst=rng.choice(A4))
+        ip = IP(src=rng.choice(A4), dst=rng.choice(A4), tos=rng.choice((0, 0, 0xb8, 0x28, 0x03, 0xff)), ttl=rng.choice((1, 5, 64, 255)),
+                id=rng.randrange(65536))
         if rng.random() < 0.1:
-            ip.options = [b"\x01\x01\x01\x00"]
+            ip.options = rng.choice(([b"\x01\x01\x01\x00"], [IPOption_LSRR(routers=["1.2.3.4"])], [IPOption_NOP(), IPOption_RR()]))
         if later_fragments and rng.random() < 0.2:
             later = ip.copy()
             later.frag, later.proto = rng.randrange(1, 100), rng.choice((6, 17))
@@ -43,15 +45,19 @@ def frame(rng, later_fragments):
         ip.flags = rng.choice(("", "", "MF"))
         icmp = rng.choice((ICMP(type=8), ICMP(type=0), ICMP(type=3, code=1) / IP(src=rng.choice(A4), dst=rng.choice(A4)) / UDP()))
     else:
-        ip = IPv6(src=rng.choice(A6), dst=rng.choice(A6))
+        ip = IPv6(src=rng.choice(A6), dst=rng.choice(A6), tc=rng.choice((0, 0, 0xb8, 0x28, 0x03, 0xff)), hlim=rng.choice((1, 5, 64, 255)),
+                  fl=rng.randrange(1 << 20))
         for _ in range(rng.choice((0, 0, 0, 1, 2))):
             ip = ip / rng.choice((IPv6ExtHdrDestOpt(), IPv6ExtHdrHopByHop() if not ip.payload else IPv6ExtHdrDestOpt()))
         if later_fragments and rng.random() < 0.2:
             return raw(eth / ip / IPv6ExtHdrFragment(offset=rng.randrange(1, 50), nh=17) / Raw(b"y" * 64))
         icmp = rng.choice((ICMPv6EchoRequest(), ICMPv6DestUnreach(code=1) / IPv6(src=rng.choice(A6), dst=rng.choice(A6)) / UDP()))
     ports = dict(sport=rng.choice(PORTS), dport=rng.choice(PORTS))
-    l4 = rng.choice((TCP(**ports, flags=rng.choice(("S", "SA", "A", "R", "F", "PA", "SF", "", "FPU"))), TCP(**ports, flags="A"), UDP(**ports), SCTP(**ports), icmp))
-    return raw(eth / ip / l4 / Raw(b"z" * rng.randrange(30)))
+    options = rng.choice(([], [("MSS", rng.choice((48, 536, 1400, 1460)))], [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (1, 2))],
+                          [("NOP", None), ("WScale", 7)]))
+    l4 = rng.choice((TCP(**ports, flags=rng.choice(("S", "SA", "A", "R", "F", "PA", "SF", "", "FPU")), options=options), TCP(**ports, flags="A"),
+                     UDP(**ports), SCTP(**ports), icmp))
+    return raw(eth / ip / l4 / Raw(b"z" * rng.choice((rng.randrange(30), rng.randrange(30), 1300))))
 
 
 def rule(rng):
@@ -67,13 +73,27 @@ def rule(rng):
         lambda: "tcp flags " + rng.choice(("syn", "& (syn|ack) == syn", "syn,ack", "== ack", "!= ack", "& (fin|syn|rst|psh|ack|urg) == 0x0")),
         lambda: "vlan id " + rng.choice(("1", "2-100", "!= 100", "{ 1, 4094 }")),
         lambda: "ether saddr " + rng.choice(("02:00:00:00:00:01", "!= 02:00:00:00:00:02")), lambda: "ether daddr { 02:00:00:00:00:01, 02:00:00:00:00:03 }",
+        lambda: "ip protocol " + rng.choice(("tcp", "!= udp", "{ tcp, sctp }")), lambda: "ip6 nexthdr " + rng.choice(("tcp", "{ 0, 60 }", "!= udp")),
+        lambda: "ip dscp " + rng.choice(("ef", "!= ef", "{ af11, cs0 }", "1-63")), lambda: "ip6 dscp " + rng.choice(("ef", "!= ef", "{ af11, cs0 }")),
+        lambda: "ip ecn " + rng.choice(("ce", "!= not-ect")), lambda: "ip ttl " + rng.choice(("< 5", "<= 5", "> 64", "{ 1, 255 }", "!= 64")),
+        lambda: "ip6 hoplimit " + rng.choice(("< 5", ">= 5", "255", "!= 255")), lambda: "ip length " + rng.choice(("40-60", "> 1000", "!= 40")),
+        lambda: "ip6 length " + rng.choice(("20-60", "> 1000")), lambda: "meta length " + rng.choice(("40-60", "> 1000", "!= 40")),
+        lambda: "ip frag-off " + rng.choice(("& 0x1fff != 0", "& 0x3fff != 0", "& 0x2000 == 0x2000", "0")),
+        lambda: "exthdr " + rng.choice(("hbh exists", "dst exists", "frag exists", "hbh missing", "dst missing")),
+        lambda: "ip option " + rng.choice(("lsrr exists", "rr exists", "rr missing")), lambda: "ip hdrlength " + rng.choice(("> 5", "5")),
+        lambda: "meta l4proto tcp tcp option " + rng.choice(("maxseg exists", "sack-perm missing", "timestamp exists", "window exists")),
+        lambda: "tcp option maxseg size " + rng.choice(("< 536", "1400-1460", "!= 1460")), lambda: "tcp doff " + rng.choice(("5", "> 5")),
+        lambda: "vlan pcp " + rng.choice(("3", "{ 1, 5-7 }")), lambda: "meta protocol " + rng.choice(("ip", "!= ip6", "{ ip, arp }")),
+        lambda: "@nh," + rng.choice(("0,4 4", "72,8 6", "48,8 17", "8,8 0xb8")), lambda: "@ll," + rng.choice(("0,48 0x020000000001", "88,8 { 1, 3 }")),
         lambda: "ether type " + rng.choice(("ip", "ip6", "arp", "8021q", "!= ip")),
     ]
-    families = {"ip ": 4, "icmp ": 4, "ip6": 6, "icmpv6": 6, "ether": 1}
-    protos = ("tcp", "udp", "sctp", "icmpv6", "icmp", "meta")
+    families = {"ip ": 4, "icmp ": 4, "ip6": 6, "icmpv6": 6, "exthdr": 6, "ether": 1, "@ll": 1}
+    protos = ("tcp", "udp", "sctp", "icmpv6", "icmp", "meta l4proto", "ip protocol")
     parts, family, proto = [], None, None
     for _ in range(rng.choice((1, 1, 2, 3))):
         text = rng.choice(one)()
+        if parts and any(q.startswith("meta protocol") for q in parts + [text]):
+            continue            # nft refuses what does not go together; weir lets lint find it
         f = next((v for k, v in families.items() if text.startswith(k)), None)
         p = next((p for p in protos if text.startswith(p)), None)
         if (f and family and f != family) or (p and proto and p != proto) or any(text.split()[:2] == q.split()[:2] for q in parts) or (
@@ -85,6 +105,17 @@ def rule(rng):
     if parts[0].startswith("vlan"):
         parts = [t for t in parts if not t.startswith("ether type")]
     return " ".join(parts) + " counter" + rng.choice(("", " accept", " drop", " drop"))
+
+
+def few_places(rules):
+    """Rules that read at most four places of the packet: weir has no more, and refuses."""
+    seen, kept = set(), []
+    for text in rules:
+        places = set(re.findall(r"@[nlt]h?,\d+,\d+|@ll,\d+,\d+|ip hdrlength|tcp doff", text))
+        if len(seen | places) <= 4:
+            seen |= places
+            kept.append(text)
+    return kept
 
 
 SETS_TEXT = """\
@@ -150,8 +181,8 @@ def test_every_rule_counts_what_nft_counts(lab, wires, part):
     print("seed", SEED, "part", part)
     for _ in range(SETS // 4):
         later_fragments = rng.random() < 0.3
-        rules = [r for r in (rule(rng) for _ in range(rng.randrange(1, 13)))
-                 if not later_fragments or not any(w in r for w in ("port", "flags", "type", "code"))] or ["counter"]
+        rules = [r for r in few_places([rule(rng) for _ in range(rng.randrange(1, 13))])
+                 if not later_fragments or not any(w in r for w in ("port", "flags", "type", "code", "tcp "))] or ["counter"]
         body = "".join(" %s\n" % r for r in rules)
         lab.apply(SETS_TEXT + "chain ingress {\n policy accept\n%s}\n" % body)
         lab.apply("")           # counters of rules that stay stay: start anew

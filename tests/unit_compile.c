@@ -82,6 +82,10 @@ static void add_value(struct text *t, enum config_type type)
 	case TYPE_ETHER_ADDR: add(t, "02:00:00:00:00:%02x", below(16)); break;
 	case TYPE_IFNAME: add(t, "\"eth%u\"", below(4)); break;
 	case TYPE_INET_PROTO: add(t, "%u", (uint32_t[]){ 1, 6, 17, 58, 132, 47 }[below(6)]); break;
+	case TYPE_INT16: case TYPE_INT32: case TYPE_RAW: add(t, "%u-%u", a, b); break;
+	case TYPE_ECN: add(t, "%u", below(4)); break;
+	case TYPE_PRESENCE: add(t, below(2) ? "exists" : "missing"); break;
+	case TYPE_NF_PROTO: add(t, below(2) ? "ipv4" : "ipv6"); break;
 	default: add(t, "%u", below(20)); break;
 	}
 }
@@ -92,6 +96,23 @@ static void add_flags(struct text *t)
 					     "tcp flags & (fin|rst) != rst ", "tcp flags ! fin,rst " };
 
 	add(t, "%s", forms[below(6)]);
+}
+
+/* One of the matches whose value the parser does not keep, of a family and, where it says so, of TCP. */
+static void add_read(struct text *t, int family, bool tcp)
+{
+	static const char *const forms[][3] = {		/* IPv4, IPv6, TCP */
+		{ "ip ttl < %u ", "ip6 hoplimit != %u ", "tcp option maxseg size > %u " },
+		{ "ip dscp %u ", "ip6 dscp { 3, %u } ", "tcp option maxseg missing " },
+		{ "ip ecn 1 ", "ip6 ecn != ce ", "tcp option timestamp exists " },
+		{ "ip frag-off & 0x1fff != 0 ", "exthdr frag exists ", "@th,112,16 %u " },
+		{ "ip frag-off & 0x6007 == %u ", "exthdr hbh missing ", "tcp option maxseg exists tcp option sack-perm exists " },
+		{ "ip option lsrr exists ", "ip6 nexthdr %u ", "tcp option maxseg size %u " },
+		{ "@nh,0,16 & 0xf0 == 0x%u0 ", "ip6 length < 1%u ", "tcp doff > %u " },
+		{ "ip length 1%u-200 ", "@nh,0,16 %u ", "@th,112,16 & 1 == 1 " },
+	};
+
+	add(t, forms[below(8)][tcp ? 2 : family == 6], below(8));
 }
 
 enum { SETS = 4 };
@@ -138,7 +159,9 @@ static void add_operand(struct text *t, enum config_type type)
 /* Families and protocols must agree in one rule, and `meta l4proto` may contradict ports: drawn so that most rules can match. */
 static void add_rule(struct text *t)
 {
-	static const enum config_key any[] = { KEY_META_L4PROTO, KEY_VLAN_ID, KEY_IIFNAME, KEY_ETHER_SADDR, KEY_ETHER_DADDR, KEY_ETHER_TYPE };
+	static const enum config_key any[] = { KEY_META_L4PROTO, KEY_VLAN_ID, KEY_IIFNAME, KEY_ETHER_SADDR, KEY_ETHER_DADDR, KEY_ETHER_TYPE,
+					       KEY_VLAN_PCP, KEY_META_LENGTH, KEY_META_PROTOCOL, KEY_META_NFPROTO, KEY_META_MARK,
+					       KEY_META_RANDOM, KEY_TH_DPORT };
 	int family = below(2) ? 4 : 6, what = below(6);
 	enum config_key keys[6];
 	int n = 0;
@@ -154,13 +177,15 @@ static void add_rule(struct text *t)
 	if (what == 3)
 		keys[n++] = (enum config_key[]){ KEY_ICMP_TYPE, KEY_ICMP_CODE, KEY_ICMPV6_TYPE, KEY_ICMPV6_CODE }[below(2) + (family == 6) * 2];
 	if (what == 4 || !n)
-		keys[n++] = any[below(what == 3 ? 1 : 6)];
+		keys[n++] = any[below(what == 3 ? 1 : sizeof(any) / sizeof(any[0]))];
 	for (int i = 0; i < n; i++) {
 		add(t, "%s ", config_key_text[keys[i]]);
 		add_operand(t, config_key_type[keys[i]]);
 	}
 	if (!what && !below(3))
 		add_flags(t);
+	if (!below(4))
+		add_read(t, family, !what);
 	add(t, "%s\n", (const char *[]){ "accept", "drop", "counter", "counter drop" }[below(4)]);
 }
 
@@ -193,8 +218,52 @@ static const enum filter_field field_of[KEY_COUNT] = {
 	[KEY_META_L4PROTO] = FIELD_L4PROTO, [KEY_ICMP_TYPE] = FIELD_ICMP_TYPE, [KEY_ICMPV6_TYPE] = FIELD_ICMP_TYPE,
 	[KEY_ICMP_CODE] = FIELD_ICMP_CODE, [KEY_ICMPV6_CODE] = FIELD_ICMP_CODE, [KEY_TCP_FLAGS] = FIELD_TCP_FLAGS, [KEY_VLAN_ID] = FIELD_VLAN_ID,
 	[KEY_IIFNAME] = FIELD_IFNAME, [KEY_OIFNAME] = FIELD_IFNAME, [KEY_ETHER_SADDR] = FIELD_ETHER_SADDR,
-	[KEY_ETHER_DADDR] = FIELD_ETHER_DADDR, [KEY_ETHER_TYPE] = FIELD_ETHER_TYPE,
+	[KEY_ETHER_DADDR] = FIELD_ETHER_DADDR, [KEY_ETHER_TYPE] = FIELD_ETHER_TYPE, [KEY_TH_SPORT] = FIELD_SPORT, [KEY_TH_DPORT] = FIELD_DPORT,
+	[KEY_VLAN_PCP] = FIELD_VLAN_PCP, [KEY_META_LENGTH] = FIELD_LENGTH, [KEY_META_PROTOCOL] = FIELD_L3_TYPE, [KEY_META_NFPROTO] = FIELD_FAMILY,
+	[KEY_META_MARK] = FIELD_MARK, [KEY_META_RANDOM] = FIELD_RANDOM, [KEY_IP_TTL] = FIELD_TTL, [KEY_IP6_HOPLIMIT] = FIELD_TTL,
+	[KEY_IP_DSCP] = FIELD_TOS, [KEY_IP6_DSCP] = FIELD_TOS, [KEY_IP_ECN] = FIELD_TOS, [KEY_IP6_ECN] = FIELD_TOS,
+	[KEY_IP_FRAG_OFF] = FIELD_FRAG_OFF, [KEY_IP_LENGTH] = FIELD_IP_LENGTH, [KEY_IP6_LENGTH] = FIELD_IP_LENGTH,
+	[KEY_IP6_NEXTHDR] = FIELD_NEXTHDR, [KEY_IP_OPTION_LSRR] = FIELD_OPTIONS, [KEY_EXTHDR_HBH] = FIELD_OPTIONS,
+	[KEY_EXTHDR_FRAG] = FIELD_OPTIONS, [KEY_TCP_OPTION_MAXSEG] = FIELD_TCP_OPTIONS, [KEY_TCP_OPTION_TIMESTAMP] = FIELD_TCP_OPTIONS,
+	[KEY_TCP_OPTION_SACK_PERM] = FIELD_TCP_OPTIONS, [KEY_TCP_OPTION_MAXSEG_SIZE] = FIELD_TCP_MSS,
 };
+
+/* Places that rules name get their fields in the order of the text. */
+static enum filter_field field_of_match(const struct config *c, const struct match *m)
+{
+	const struct chain *k = &c->chains[CHAIN_INGRESS];
+	struct raw seen[FILTER_RAWS];
+	int n = 0, at;
+
+	if (!m->raw.length)
+		return field_of[m->key];
+	for (int i = 0; i < k->n_rules; i++) {
+		for (int j = 0; j < k->rules[i].n_matches; j++) {
+			const struct raw *r = &k->rules[i].matches[j].raw;
+
+			for (at = 0; at < n && !raw_equal(&seen[at], r); at++)
+				;
+			if (r->length && at == n)
+				seen[n++] = *r;
+			if (r->length && raw_equal(r, &m->raw))
+				return FIELD_RAW0 + at;
+		}
+	}
+	fail_msg("no field");
+	return 0;
+}
+
+/* The match's own number in the field's value. */
+static u128 part_of(const struct match *m, u128 x)
+{
+	static const struct { uint8_t shift, bits; } part[KEY_COUNT] = {
+		[KEY_IP_DSCP] = { 2, 6 }, [KEY_IP6_DSCP] = { 2, 6 }, [KEY_IP_ECN] = { 0, 2 }, [KEY_IP6_ECN] = { 0, 2 },
+		[KEY_IP_OPTION_LSRR] = { 0, 1 }, [KEY_EXTHDR_HBH] = { 0, 1 }, [KEY_EXTHDR_FRAG] = { 2, 1 },
+		[KEY_TCP_OPTION_MAXSEG] = { 0, 1 }, [KEY_TCP_OPTION_SACK_PERM] = { 2, 1 }, [KEY_TCP_OPTION_TIMESTAMP] = { 4, 1 },
+	};
+
+	return part[m->key].bits ? x >> part[m->key].shift & ((1 << part[m->key].bits) - 1) : x;
+}
 
 static const struct spans *values(const struct config *c, const struct match *m)
 {
@@ -208,6 +277,12 @@ static void put(struct field_values *v, enum filter_field f, u128 x)
 	v->present |= FIELD_BIT(f);
 }
 
+static void put_some(struct field_values *v, enum filter_field f, u128 x)
+{
+	if (below(8))
+		put(v, f, x);
+}
+
 /* A value that some rule's match on this field begins or ends with, or one beside it; now and then any small one. */
 static u128 edge(const struct config *c, enum filter_field f, u128 mask)
 {
@@ -218,7 +293,7 @@ static u128 edge(const struct config *c, enum filter_field f, u128 mask)
 		const struct match *m = r->n_matches ? &r->matches[below(r->n_matches)] : NULL;
 		const struct spans *s = m ? values(c, m) : NULL;
 
-		if (!m || field_of[m->key] != f || m->masked || !s->n)
+		if (!m || m->masked || !s->n || field_of_match(c, m) != f || part_of(m, 255) != 255)
 			continue;
 		s = values(c, m);
 		return ((below(2) ? s->v[below(s->n)].lo : s->v[below(s->n)].hi) + (int)below(3) - 1) & mask;
@@ -235,10 +310,10 @@ static void aim(const struct config *c, struct field_values *v)
 	for (int i = 0; r && i < r->n_matches; i++) {
 		const struct match *m = &r->matches[i];
 		const struct spans *s = values(c, m);
-		enum filter_field f = field_of[m->key];
+		enum filter_field f = field_of_match(c, m);
 		const struct span *p = s->n ? &s->v[below(s->n)] : NULL;
 
-		if (v->present >> f & 1 && p && !m->masked)
+		if (v->present >> f & 1 && f != FIELD_FAMILY && p && !m->masked && part_of(m, 255) == 255)
 			put(v, f, below(2) ? p->lo : p->hi);
 	}
 }
@@ -254,8 +329,16 @@ static void random_packet(const struct config *c, struct field_values *v)
 	put(v, FIELD_ETHER_SADDR, edge(c, FIELD_ETHER_SADDR, (1ull << 48) - 1));
 	put(v, FIELD_ETHER_DADDR, edge(c, FIELD_ETHER_DADDR, (1ull << 48) - 1));
 	put(v, FIELD_ETHER_TYPE, edge(c, FIELD_ETHER_TYPE, 0xffff));
-	if (below(3))
+	if (below(3)) {
 		put(v, FIELD_VLAN_ID, edge(c, FIELD_VLAN_ID, 0xfff));
+		put(v, FIELD_VLAN_PCP, below(8));
+	}
+	put(v, FIELD_L3_TYPE, edge(c, FIELD_L3_TYPE, 0xffff));
+	put(v, FIELD_LENGTH, edge(c, FIELD_LENGTH, 0xffff));
+	put(v, FIELD_MARK, edge(c, FIELD_MARK, 0xffffffff));
+	put(v, FIELD_RANDOM, edge(c, FIELD_RANDOM, 0xffffffff));
+	for (int n = 0; n < FILTER_RAWS; n++)
+		put_some(v, FIELD_RAW0 + n, edge(c, FIELD_RAW0 + n, 0xffff));
 	if (!below(16)) {	/* no IP */
 		aim(c, v);
 		return;
@@ -267,11 +350,22 @@ static void random_packet(const struct config *c, struct field_values *v)
 		if (v->present >> f & 1)
 			put(v, f, edge(c, f, f < FIELD_SADDR6 ? (u128)0xffffffff : ~(u128)0));
 	put(v, FIELD_L4PROTO, proto);
+	put(v, FIELD_TOS, rnd() & 255);
+	put(v, FIELD_TTL, edge(c, FIELD_TTL, 255));
+	put(v, FIELD_IP_LENGTH, edge(c, FIELD_IP_LENGTH, 0xffff));
+	put_some(v, FIELD_OPTIONS, rnd() & 31);
+	put(v, v->lo[FIELD_FAMILY] == 4 ? FIELD_FRAG_OFF : FIELD_NEXTHDR, below(2) ? below(8) : rnd() & 0xff);
+	if (v->lo[FIELD_FAMILY] == 4 && below(2))
+		v->lo[FIELD_FRAG_OFF] |= rnd() & 0xe000;
 	if (!later && (proto == 6 || proto == 17 || proto == 132)) {
 		put(v, FIELD_SPORT, edge(c, FIELD_SPORT, 0xffff));
 		put(v, FIELD_DPORT, edge(c, FIELD_DPORT, 0xffff));
 		if (proto == 6)
 			put(v, FIELD_TCP_FLAGS, rnd() & 0xff);
+		if (proto == 6)
+			put_some(v, FIELD_TCP_OPTIONS, rnd() & 0xff);
+		if (proto == 6)
+			put_some(v, FIELD_TCP_MSS, edge(c, FIELD_TCP_MSS, 0xffff));
 	}
 	if (!later && proto == (v->lo[FIELD_FAMILY] == 4 ? 1 : 58)) {
 		put(v, FIELD_ICMP_TYPE, edge(c, FIELD_ICMP_TYPE, 0xff));
@@ -283,15 +377,20 @@ static void random_packet(const struct config *c, struct field_values *v)
 
 /* ---- the naive oracle */
 
-static bool implied(const struct match *m, const struct field_values *v)
+static bool implied(const struct match *m, enum filter_field field, const struct field_values *v)
 {
 	static const uint8_t proto[KEY_COUNT] = {
 		[KEY_TCP_SPORT] = 6, [KEY_TCP_DPORT] = 6, [KEY_TCP_FLAGS] = 6, [KEY_UDP_SPORT] = 17, [KEY_UDP_DPORT] = 17,
 		[KEY_SCTP_SPORT] = 132, [KEY_SCTP_DPORT] = 132, [KEY_ICMP_TYPE] = 1, [KEY_ICMP_CODE] = 1, [KEY_ICMPV6_TYPE] = 58,
-		[KEY_ICMPV6_CODE] = 58,
+		[KEY_ICMPV6_CODE] = 58, [KEY_TCP_OPTION_MAXSEG] = 6, [KEY_TCP_OPTION_SACK_PERM] = 6, [KEY_TCP_OPTION_TIMESTAMP] = 6,
+		[KEY_TCP_OPTION_MAXSEG_SIZE] = 6, [KEY_TCP_DOFF] = 6,
 	};
+	const char *text = config_key_text[m->key];
+	bool four = !strncmp(text, "ip ", 3), six = !strncmp(text, "ip6 ", 4) || !strncmp(text, "exthdr", 6);
 
-	if (!(v->present >> field_of[m->key] & 1))
+	if (!(v->present >> field & 1))
+		return false;
+	if ((four || six) && (!(v->present >> FIELD_FAMILY & 1) || v->lo[FIELD_FAMILY] != (four ? 4 : 6)))
 		return false;
 	if (proto[m->key] && v->lo[FIELD_L4PROTO] != proto[m->key])
 		return false;
@@ -302,14 +401,15 @@ static bool implied(const struct match *m, const struct field_values *v)
 
 static bool match_holds(const struct config *c, const struct match *m, const struct field_values *v)
 {
-	u128 x = (u128)v->hi[field_of[m->key]] << 64 | v->lo[field_of[m->key]];
+	enum filter_field f = field_of_match(c, m);
+	u128 x = part_of(m, (u128)v->hi[f] << 64 | v->lo[f]);
 	const struct spans *s = values(c, m);
 	bool in = false;
 
-	if (!implied(m, v))
+	if (!implied(m, f, v))
 		return false;
 	if (m->masked)
-		in = ((uint8_t)x & m->mask) == m->value;
+		in = (x & m->mask) == m->value;
 	for (int i = 0; !m->masked && i < s->n; i++)
 		in |= s->v[i].lo <= x && x <= s->v[i].hi;
 	return in != m->negate;

@@ -74,6 +74,13 @@ TYPES = {
     "ether_type": number_type(65535, ["ip", "ip6", "arp", "8021q", "vlan"]),
     "ether_addr": (mac, mac),
     "ifname": (ifname.map(lambda n: f'"{n}"'), ifname.map(lambda n: f'"{n}"')),
+    "dscp": number_type(63, ["ef", "af11", "cs0"]),
+    "ecn": number_type(3, ["ce", "ect0"]),
+    "mark": number_type(0xffffffff),
+    "presence": (st.sampled_from(["exists", "missing"]),) * 2,
+    "nf_proto": (st.sampled_from(["ipv4", "ipv6"]),) * 2,
+    "int8": number_type(255),
+    "int16": number_type(65535),
     "tcp_flag": (st.one_of(bar, integer(255)), st.one_of(bar, integer(255))),
 }
 
@@ -89,7 +96,14 @@ KEYS = {
     "vlan id": ("vlan_id", None, None), "iifname": ("ifname", None, None), "meta iifname": ("ifname", None, None),
     "ether saddr": ("ether_addr", None, None), "ether daddr": ("ether_addr", None, None),
     "ether type": ("ether_type", None, None),
+    "ip dscp": ("dscp", 4, None), "ip6 ecn": ("ecn", 6, None), "meta mark": ("mark", None, None), "exthdr  frag": ("presence", 6, None),
+    "tcp option sack-perm": ("presence", None, 6), "tcp option maxseg size": ("int16", None, 6), "ip ttl": ("int8", 4, None),
+    "ip frag-off": ("int16", 4, None), "ip option rr": ("presence", 4, None), "ip6 nexthdr": ("inet_proto", 6, None),
+    "meta nfproto": ("nf_proto", None, None), "meta protocol": ("ether_type", None, None), "th dport": ("inet_service", None, None),
+    "@th,16,16": ("int16", None, None), "@ll , 4, 8": ("int8", None, None), "ip id": ("int16", 4, None),
+    "meta length": ("mark", None, None),
 }
+UNNAMED = {"presence", "int8", "int16"}
 
 
 def braces(one, least):
@@ -134,8 +148,12 @@ def rule(draw, sets):
             continue
         values = [TYPES[kind][1], braces(TYPES[kind][1], 1)]
         fitting = [n for n, t in sets.items() if t == kind]
-        if fitting:
+        if fitting and key != "meta length":
             values.append(st.sampled_from(fitting).map(lambda n: "@" + n))
+        if kind in ("int8", "int16", "mark") and draw(st.booleans()):
+            op = draw(st.sampled_from(["& 0xf0 == 0x10", "& 0x3c != 0x4", "< 7", ">= 9", "> 200", "<= 0"]))
+            parts.append(f"{key} {op}" if kind != "mark" or "&" not in op else f"{key} & 0xfffffff0 != 0x50")
+            continue
         parts.append(f"{key} {draw(st.sampled_from(['', '== ', '!= ']))}{draw(st.one_of(values))}")
     if draw(st.booleans()):
         parts.append(draw(st.sampled_from(["counter", "counter packets 5 bytes 10"])))
@@ -151,7 +169,7 @@ def rule(draw, sets):
 
 @st.composite
 def config(draw):
-    sets = draw(st.dictionaries(name, st.sampled_from(list(TYPES)), max_size=4))
+    sets = draw(st.dictionaries(name, st.sampled_from([t for t in TYPES if t not in UNNAMED]), max_size=4))
     sep = st.sampled_from(["\n", "; ", "\n\n  # a comment\n", " ;;\n"])
     objects = [f"interface {n}" for n in draw(st.lists(ifname, max_size=2, unique=True))]
     for set_name, kind in sets.items():

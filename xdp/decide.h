@@ -46,9 +46,9 @@ static __always_inline int backend_per_packet(const struct pkt *p)
 }
 
 /* Every stage, for a packet whose flow has no say. */
-static __always_inline enum verdict decide_stages(struct pkt *p, struct decision_context *d, __u64 active, __u32 chain)
+static __always_inline enum verdict decide_stages(PARSE_CONTEXT *ctx, struct pkt *p, struct decision_context *d, __u64 active, __u32 chain)
 {
-	enum verdict v = stage_filter(p, active, chain, d->mac);
+	enum verdict v = stage_filter(ctx, p, active, chain, d->mac);
 
 	if (v == NEXT && chain == CHAIN_INGRESS)
 		v = stage_service(p, &d->quote, active);
@@ -59,7 +59,7 @@ static __always_inline enum verdict decide_stages(struct pkt *p, struct decision
 
 /* The slow way. `f` is the packet's flow or NULL. A function of its own to the verifier, so that its paths do not multiply with those of the
  * parser and the flow table. Returns an enum verdict. */
-__noinline int decide_anew(struct pkt *p, struct decision_context *d, struct flow *f)
+__noinline int decide_anew(PARSE_CONTEXT *ctx, struct pkt *p, struct decision_context *d, struct flow *f)
 {
 	if (!p || !d)
 		return DROP;
@@ -70,7 +70,7 @@ __noinline int decide_anew(struct pkt *p, struct decision_context *d, struct flo
 		if (d->chain == CHAIN_INGRESS && backend_alive(decision_backend(d->was, p->direction)))
 			p->backend = decision_backend(d->was, p->direction);
 	}
-	return decide_stages(p, d, d->active, d->chain);
+	return decide_stages(ctx, p, d, d->active, d->chain);
 }
 
 /* Count the packet in its flow, or open one, and remember what was decided. */
@@ -115,25 +115,26 @@ static __always_inline int decide_by_flow(struct pkt *p, const struct flow_key *
 }
 
 /* NEXT with p->backend set: send it there; NEXT without: the host's. Unless it is dropped, stage_count() must follow. */
-static __always_inline enum verdict stage_decide(struct pkt *p, struct decided *r, struct decision_context *d, __u64 active, __u32 chain,
-						 void *data, void *end)
+static __always_inline enum verdict stage_decide(PARSE_CONTEXT *ctx, struct pkt *p, struct decided *r, struct decision_context *d,
+						 __u64 active, __u32 chain)
 {
-	struct flow_key k = {};
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct flow_key *k = &d->key;
 	struct flow *f = 0;
 
 	r->known = 0;
 	if (has(FEATURE_FLOWS) && p->family == 4) {
-		flow_key4(&k, &p->saddr, &p->daddr, p->sport, p->dport, p->proto, flow_key_tags(p));
-		p->direction = k.direction;
-		f = flow4_find(&k);
+		flow_key4(k, &p->saddr, &p->daddr, p->sport, p->dport, p->proto, flow_key_tags(p));
+		p->direction = k->direction;
+		f = flow4_find(k);
 		if (f)
-			r->known = decide_by_flow(p, &k, f, (__u64 *)f - 2, chain, active);
+			r->known = decide_by_flow(p, k, f, (__u64 *)f - 2, chain, active);
 	} else if (has(FEATURE_FLOWS) && p->family == 6) {
-		flow_key6(&k, &p->saddr, &p->daddr, p->sport, p->dport, p->proto, flow_key_tags(p));
-		p->direction = k.direction;
-		f = flow6_find(&k);
+		flow_key6(k, &p->saddr, &p->daddr, p->sport, p->dport, p->proto, flow_key_tags(p));
+		p->direction = k->direction;
+		f = flow6_find(k);
 		if (f)
-			r->known = decide_by_flow(p, &k, f, (__u64 *)f - 8, chain, active);
+			r->known = decide_by_flow(p, k, f, (__u64 *)f - 8, chain, active);
 	}
 	r->flow = f;
 	if (r->known)
@@ -143,11 +144,10 @@ static __always_inline enum verdict stage_decide(struct pkt *p, struct decided *
 		d->mac[1] = mac_value(data + 6);
 	}
 	if (!has(FEATURE_FLOWS))	/* no call: it costs as much as all of the balancer */
-		return decide_stages(p, d, active, chain);
+		return decide_stages(ctx, p, d, active, chain);
 	d->active = active;
 	d->chain = chain;
-	d->key = k;
-	return decide_anew(p, d, f);
+	return decide_anew(ctx, p, d, f);
 }
 
 /* The accounts of a packet that goes on: its flow and its backend. Sets p->booked. */

@@ -5,49 +5,11 @@
 #include "../maps/rule.h"
 #include "program.h"
 #include "account.h"
+#include "field.h"
 
 #define MAX_INTERVAL_STEPS 20	/* 2^20 bounds */
 #define QUICK_STEPS 8		/* through the candidates before a loop takes over that costs more a step, and may be long */
 #define MAX_STEPS (FILTER_MAX_UNITS * 2 + 1024)
-
-/* How far the walk over the rows is. */
-struct filter_walk {
-	__u64 words;		/* of 64 words of the rows, those still to look at */
-	__u64 units;		/* of one word, those still to look at */
-	__u32 word;		/* which one */
-	__u32 summary;		/* words of the summary that are done */
-};
-
-/* The packet as the filter sees it: addresses left in their words, IPv4 in the first; one value for each further field, high word first for wide
- * ones. Too large for the stack; nothing on this CPU classifies while another packet does. */
-struct filter_key {
-	__u64 saddr[2], daddr[2];
-	__u32 ports;		/* source << 16 | destination */
-	__u32 has_ports;
-	__u32 family, proto;	/* family 0, 4, 6 */
-	__u64 present;		/* bitmap of the fields in hi, lo */
-	__u64 hi[FIELD_COUNT];
-	__u64 lo[FIELD_COUNT];
-	__u32 chain;		/* slot << 1 | chain: index of the outer maps */
-	__u32 size;		/* FILTER_SMALL, … */
-	__u32 packets, bytes;	/* what rules that count and go on add */
-
-	/* classify()'s own */
-	__u32 core[CORE_COUNT];	/* rows */
-	__u32 row[FIELD_COUNT];
-	struct filter_walk walk;
-	__u32 word;		/* filter_extra()'s */
-	__u32 position;		/* of the rule found */
-	__u32 found;		/* its entry; 0: none yet */
-	__u32 cacheable;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct filter_key);
-} filter_scratch SEC(".maps");
 
 /* ---- a chain's memory. `size` is a constant wherever these are used: the verifier sees that a masked place is inside. */
 
@@ -447,13 +409,6 @@ static __always_inline int classify(struct filter_key *k)
 
 /* ---- the packet's values */
 
-static __always_inline void filter_set(struct filter_key *k, __u32 field, __u64 hi, __u64 lo)
-{
-	k->hi[field] = hi;
-	k->lo[field] = lo;
-	k->present |= FIELD_BIT(field);
-}
-
 static __always_inline void filter_key_core(struct filter_key *k, const struct pkt *p)
 {
 	k->family = p->family;
@@ -512,7 +467,7 @@ static __always_inline const struct filter_chain *filter_find(struct filter_key 
 }
 
 /* `mac`: destination and source. NEXT: accepted, p->rule and p->cacheable say by what and for how long. */
-static __always_inline enum verdict stage_filter(struct pkt *p, __u64 active, __u32 chain, const __u64 *mac)
+static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt *p, __u64 active, __u32 chain, const __u64 *mac)
 {
 	const struct filter_chain *c;
 	struct filter_key *k;
@@ -538,6 +493,10 @@ static __always_inline enum verdict stage_filter(struct pkt *p, __u64 active, __
 	filter_key_core(k, p);
 	if (c->fields & FIELDS_EXTRA)
 		filter_key_extra(k, p, mac);
+	if (c->fields & FIELDS_READ) {
+		__builtin_memcpy(k->raw, c->raw, sizeof(k->raw));
+		field_read(ctx, p, k, c->fields);
+	}
 	if (classify(k))
 		return drop(p, DROP_INTERNAL);
 	p->rule = k->found & RULE_ID_MASK;

@@ -6,6 +6,12 @@
 #include "../maps/interface.h"
 #include "parse.h"
 #include "account.h"
+
+static __always_inline void beside(struct xdp_md *ctx, struct beside *b)
+{
+	(void)ctx, (void)b;
+}
+
 #include "decide.h"
 #include "decap.h"
 #include "forward.h"
@@ -70,7 +76,7 @@ static __always_inline int receive(struct xdp_md *ctx)
 	if (v == NEXT)
 		v = stage_decap(ctx, &p, &d->quote);
 	if (v == NEXT)
-		v = stage_decide(&p, &r, d, active, CHAIN_INGRESS, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+		v = stage_decide(ctx, &p, &r, d, active, CHAIN_INGRESS);
 	if (v == NEXT)
 		v = p.backend ? stage_forward(ctx, &p, &ifindex) : PASS;
 	if (v != DROP)

@@ -33,6 +33,14 @@ struct quote {			/* as the packet was sent: saddr is the sender of what caused t
 	__u16 pad;
 };
 
+struct beside {			/* what the hook knows beside the bytes: beside() of each hook; at XDP nothing */
+	__u32 mark;
+	__u32 gso_size;		/* payload bytes of a segment; 0: the skb is one packet */
+	__u16 tci;		/* of a tag taken out of the bytes */
+	__be16 tag_proto;
+	__u8 tagged;
+};
+
 struct pkt {
 	__u32 len;		/* frame bytes, all segments of a GSO skb with their headers */
 	__u32 ip_bytes;		/* IP bytes of the same; 0: not IP */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* key: the packet as the filter sees it, and classify()'s own notes. */
+#pragma once
+#include "../maps/rule.h"
+
+/* How far the walk over the rows is. */
+struct filter_walk {
+	__u64 words;		/* of 64 words of the rows, those still to look at */
+	__u64 units;		/* of one word, those still to look at */
+	__u32 word;		/* which one */
+	__u32 summary;		/* words of the summary that are done */
+};
+
+/* Addresses left in their words, IPv4 in the first; one value for each further field, high word first for wide ones. */
+struct filter_key {
+	__u64 saddr[2], daddr[2];
+	__u32 ports;		/* source << 16 | destination */
+	__u32 has_ports;
+	__u32 family, proto;	/* family 0, 4, 6 */
+	__u64 present;		/* bitmap of the fields in hi, lo */
+	__u64 hi[FIELD_COUNT];
+	__u64 lo[FIELD_COUNT];
+	__u32 chain;		/* slot << 1 | chain: index of the outer maps */
+	__u32 size;		/* FILTER_SMALL, … */
+	__u32 packets, bytes;	/* what rules that count and go on add */
+
+	/* field.h's own: what stands here and not in a register, the verifier does not tell apart, so paths do not multiply */
+	struct filter_raw raw[FILTER_RAWS];
+	__u32 off;
+	__u8 byte[12];
+
+	/* classify()'s own */
+	__u32 core[CORE_COUNT];	/* rows */
+	__u32 row[FIELD_COUNT];
+	struct filter_walk walk;
+	__u32 word;		/* filter_extra()'s */
+	__u32 position;		/* of the rule found */
+	__u32 found;		/* its entry; 0: none yet */
+	__u32 cacheable;
+};
+
+/* Too large for the stack; nothing on this CPU classifies while another packet does. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct filter_key);
+} filter_scratch SEC(".maps");
+
+static __always_inline void filter_set(struct filter_key *k, __u32 field, __u64 hi, __u64 lo)
+{
+	k->hi[field] = hi;
+	k->lo[field] = lo;
+	k->present |= FIELD_BIT(field);
+}
