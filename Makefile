@@ -27,7 +27,8 @@ LOADER := $(patsubst %.c,$(OUT)/%.o,$(filter-out loader/main.c loader/trace.c,$(
 UNIT := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit_*.c))
 HELPERS := $(OUT)/tests/config_check $(OUT)/tests/libweirtest.so
 BENCH := $(OUT)/bench/bench $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c))
-LANGUAGE := $(addprefix ctl/,config.c spans.c value.c names.c build.c build_rule.c parse.c foreign.c check.c print.c diff.c raw.c)
+LANGUAGE := $(addprefix ctl/,config.c spans.c tuples.c raw.c value.c names.c build.c build_rule.c build_set.c build_value.c parse.c foreign.c check.c \
+	check_chain.c print.c diff.c)
 FUZZ := $(patsubst tests/fuzz_%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz_*.c))
 
 .PHONY: all help deps check bench fuzz demo demo-down install clean sanitized tests

@@ -7,24 +7,41 @@
 
 int build_chain(struct parse *p, struct slice name, struct loc at)
 {
-	for (int i = 0; i < CHAIN_COUNT; i++) {
-		struct chain *c = &p->config->chains[i];
+	struct config *c = p->config;
+	char text[64];
+	int i;
 
-		if (!slice_is(name, chain_name[i]))
-			continue;
-		if (c->present)
-			return refuse(p, at, "chain %s stands at line %d already", chain_name[i], c->at.line);
-		p->chain = c;
-		p->has_policy = false;
-		c->present = true;
-		c->at = (struct where){ p->file, at.line, at.column };
-		return 0;
+	if (build_named(p, name, "chain", at))
+		return -1;
+	snprintf(text, sizeof(text), "%.*s", name.n, name.s);
+	i = config_find_chain(c, text);
+	if (i >= 0 && config_chain(c, i)->present)
+		return refuse(p, at, "chain %s stands at line %d already", text, config_chain(c, i)->at.line);
+	if (i < 0) {
+		c->user = array_room(c->user, c->n_user, sizeof(*c->user));
+		c->user[c->n_user] = (struct chain){ .name = must(strdup(text)) };
+		i = CHAIN_COUNT + c->n_user++;
 	}
-	return refuse(p, at, "unknown chain \"%s\", expected ingress or egress", SHOW(name));
+	p->chain = config_chain(c, i);
+	p->has_policy = false;
+	p->chain->present = true;
+	p->chain->at = place_of(p, at);
+	return 0;
 }
+
+int build_audit(struct parse *p, struct loc at)
+{
+	if (p->chain->name)
+		return refuse(p, at, "audit is for ingress and egress: it holds for the chains they jump to");
+	p->chain->audit = true;
+	return 0;
+}
+
 
 int build_policy(struct parse *p, struct slice policy, struct loc at)
 {
+	if (p->chain->name)
+		return refuse(p, at, "only ingress and egress have a policy: the end of chain %s leads back to where it was jumped to from", p->chain->name);
 	if (p->has_policy)
 		return refuse(p, at, "the chain has a policy already");
 	p->has_policy = true;
@@ -83,13 +100,21 @@ static int unknown_key(struct parse *p, const struct key_words *w, struct loc at
 
 static int take_key(struct parse *p, enum config_key key, struct loc at)
 {
-	if (p->rule.counter)
-		return refuse(p, at, "a match stands before counter, not behind it");
-	p->match.key = key;
-	p->match.raw = raw_of_key(key);
-	p->match.at = (struct where){ p->file, at.line, at.column };
+	struct match *m = &p->match;
+
+	if (m->n_keys == KEYS_MOST)
+		return refuse(p, at, "a concatenation has at most %d parts", KEYS_MOST);
+	if (m->n_keys && (m->raw.length || key == KEY_RAW || raw_of_key(key).length))
+		return refuse(p, at, "what is read by its place (@…, ip id, tcp window …) does not go into a concatenation");
+	m->keys[m->n_keys++] = key;
+	m->key = m->keys[0];
+	if (m->n_keys == 1) {
+		m->raw = raw_of_key(key);
+		m->at = place_of(p, at);
+	}
 	p->type = config_key_type[key];
-	p->values_to = &p->match.spans;
+	p->values_to = &m->spans;
+	p->tuples_to = NULL;
 	return 0;
 }
 
@@ -146,8 +171,6 @@ int build_match_plain(struct parse *p, const struct group *g)
 	unsigned int bits;
 	bool range = g->n == 1 && memchr(g->first.s, '-', g->first.n);
 
-	if (slice_is(g->first, "vmap") || slice_is(g->first, "map"))
-		return refuse(p, g->at, "%s is not supported yet", SHOW(g->first));
 	if (p->type != TYPE_TCP_FLAG || range || p->op)
 		return build_value(p, g);
 	return build_flags(p, g, &bits) || masked(p, bits, 0, true);
@@ -235,15 +258,44 @@ int build_match_end(struct parse *p)
 {
 	struct rule *r = &p->rule;
 
+	if (r->counter)
+		return refuse(p, (struct loc){ p->match.at.line, p->match.at.column }, "a match stands before counter, not behind it");
 	if (p->op && strchr("<>lg", p->op) && order_to_range(p))
 		return -1;
 	spans_normalise(&p->match.spans);
+	tuples_normalise(&p->match.tuples, p->match.n_keys);
 	if (!p->match.masked)
 		p->match.negate = p->op == '!';
 	r->matches = array_room(r->matches, r->n_matches, sizeof(*r->matches));
 	r->matches[r->n_matches++] = p->match;
 	p->match = (struct match){ 0 };
 	p->op = 0;
+	return 0;
+}
+
+int build_jump(struct parse *p, enum rule_verdict how, struct slice chain, struct loc at)
+{
+	struct trouble why;
+
+	if (name_check(chain, "chain", &why))
+		return refuse_trouble(p, at, &why);
+	p->rule.verdict = how;
+	p->rule.target = must(strndup(chain.s, chain.n));
+	p->rule.target_at = place_of(p, at);
+	return 0;
+}
+
+int build_vmap_end(struct parse *p)
+{
+	struct rule *r = &p->rule;
+
+	tuples_normalise(&p->match.tuples, p->match.n_keys);
+	if (build_check_verdicts(p, &p->match.tuples, p->match.n_keys))
+		return -1;
+	r->vmap = must(malloc(sizeof(*r->vmap)));
+	*r->vmap = p->match;
+	r->verdict = RULE_VMAP;
+	p->match = (struct match){ 0 };
 	return 0;
 }
 

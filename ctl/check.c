@@ -10,15 +10,7 @@
 #include "check.h"
 #include "value.h"
 
-struct checker {
-	const struct config *config;
-	const char *file, *text;	/* the text at hand, for the caret; NULL: none */
-	struct set **sets;		/* by name */
-};
-
-static int wrong(struct checker *k, struct where at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static int wrong(struct checker *k, struct where at, const char *fmt, ...)
+int checker_wrong(struct checker *k, struct where at, const char *fmt, ...)
 {
 	char message[512], *line;
 	va_list ap;
@@ -133,62 +125,88 @@ static struct set *known_set(struct checker *k, const char *name)
 	return NULL;
 }
 
-static int check_set_of(struct checker *k, const struct match *m)
+static void types_text(char *out, size_t size, const enum config_type *types, int n)
 {
+	for (int i = 0, at = 0; i < n && at < (int)size; i++)
+		at += snprintf(out + at, size - at, "%s%s", i ? " . " : "", config_type_text[types[i]] ? config_type_text[types[i]] : "a number");
+}
+
+static int check_set_of(struct checker *k, const struct match *m, bool map)
+{
+	const char *what = m->n_keys > 1 ? "the concatenation" : m->key == KEY_RAW ? "a raw match" : config_key_text[m->key];
 	struct set *s = known_set(k, m->set);
+	enum config_type types[KEYS_MOST];
+	char has[160], needs[160];
+	bool same, named = true;
 
 	if (!s)
-		return wrong(k, m->at, "unknown set \"%s\"", m->set);
-	if (s->type != config_key_type[m->key] && !config_type_text[config_key_type[m->key]])
-		return wrong(k, m->at, "%s takes no sets by name: write { … }", m->key == KEY_RAW ? "a raw match" : config_key_text[m->key]);
-	if (s->type != config_key_type[m->key])
-		return wrong(k, m->at, "set %s holds %s, %s needs %s", s->name, config_type_text[s->type], config_key_text[m->key],
-			     config_type_text[config_key_type[m->key]]);
-	return 0;
+		return checker_wrong(k, m->at, "unknown %s \"%s\"", map ? "map" : "set", m->set);
+	if (s->map != map)
+		return checker_wrong(k, m->at, map ? "%s is a set: vmap needs a map" : "%s is a map: write vmap @%s", s->name, s->name);
+	same = s->n_types == m->n_keys;
+	for (int i = 0; i < m->n_keys; i++) {
+		types[i] = config_key_type[m->keys[i]];
+		named &= config_type_text[types[i]] != NULL;
+		same &= s->types[i] == types[i];
+	}
+	if (same)
+		return 0;
+	if (!named)
+		return checker_wrong(k, m->at, "%s takes no sets by name: write { … }", what);
+	types_text(has, sizeof(has), s->types, s->n_types);
+	types_text(needs, sizeof(needs), types, m->n_keys);
+	return checker_wrong(k, m->at, "set %s holds %s, %s needs %s", s->name, has, what, needs);
 }
 
-static int check_l4proto(struct checker *k, const struct rule *r, const struct match *proto)
+static int check_l4proto(struct checker *k, const struct rule *r, enum config_key proto)
 {
 	for (int i = 0; i < r->n_matches; i++) {
 		const struct match *m = &r->matches[i];
 
-		if ((m->key == KEY_META_L4PROTO || m->key == KEY_IP_PROTOCOL) && !m->set && !m->masked && spans_have(&m->spans, config_key_proto[proto->key]) == m->negate)
-			return wrong(k, m->at, "this %s and %s never match the same packet", config_key_text[m->key],
-				     config_key_text[proto->key]);
+		if ((m->key == KEY_META_L4PROTO || m->key == KEY_IP_PROTOCOL) && m->n_keys == 1 && !m->set && !m->masked && spans_have(&m->spans, config_key_proto[proto]) == m->negate)
+			return checker_wrong(k, m->at, "this %s and %s never match the same packet", config_key_text[m->key],
+				     config_key_text[proto]);
 	}
 	return 0;
 }
 
-static int check_match(struct checker *k, const struct match *m, const struct match *family, const struct match *proto, int chain)
-{
-	const struct match *other = NULL;
+struct asked {			/* the first keys of a rule that ask for a family and a protocol */
+	const enum config_key *family, *proto;
+};
 
-	if (family && config_key_family[m->key] && config_key_family[m->key] != config_key_family[family->key])
-		other = family;
-	else if (proto && config_key_proto[m->key] && config_key_proto[m->key] != config_key_proto[proto->key])
-		other = proto;
+static int check_key(struct checker *k, const enum config_key *key, struct where at, struct asked *asked)
+{
+	const enum config_key *other = NULL;
+
+	if (asked->family && config_key_family[*key] && config_key_family[*key] != config_key_family[*asked->family])
+		other = asked->family;
+	else if (asked->proto && config_key_proto[*key] && config_key_proto[*key] != config_key_proto[*asked->proto])
+		other = asked->proto;
 	if (other)
-		return wrong(k, m->at, "%s and %s never match the same packet", config_key_text[m->key],
-			     config_key_text[other->key]);
-	if (m->key == KEY_OIFNAME && chain == CHAIN_INGRESS)
-		return wrong(k, m->at, "oifname is unknown in chain ingress: the packet has no route yet");
-	return m->set ? check_set_of(k, m) : 0;
+		return checker_wrong(k, at, "%s and %s never match the same packet", config_key_text[*key], config_key_text[*other]);
+	asked->family = asked->family || !config_key_family[*key] ? asked->family : key;
+	asked->proto = asked->proto || !config_key_proto[*key] ? asked->proto : key;
+	return 0;
 }
 
-/* `family` and `proto` are the first matches that need one; all others must need the same. */
-static int check_rule(struct checker *k, const struct rule *r, int chain)
+static int check_match(struct checker *k, const struct match *m, struct asked *asked, bool map)
 {
-	const struct match *family = NULL, *proto = NULL;
-
-	for (int i = 0; i < r->n_matches; i++) {
-		const struct match *m = &r->matches[i];
-
-		if (check_match(k, m, family, proto, chain))
+	for (int i = 0; i < m->n_keys; i++)
+		if (check_key(k, &m->keys[i], m->at, asked))
 			return EXIT_USAGE;
-		family = family || !config_key_family[m->key] ? family : m;
-		proto = proto || !config_key_proto[m->key] ? proto : m;
-	}
-	return proto ? check_l4proto(k, r, proto) : 0;
+	return m->set ? check_set_of(k, m, map) : 0;
+}
+
+static int check_rule(struct checker *k, const struct rule *r)
+{
+	struct asked asked = { NULL, NULL };
+
+	for (int i = 0; i < r->n_matches; i++)
+		if (check_match(k, &r->matches[i], &asked, false))
+			return EXIT_USAGE;
+	if (r->vmap && check_match(k, r->vmap, &asked, true))
+		return EXIT_USAGE;
+	return asked.proto ? check_l4proto(k, r, *asked.proto) : 0;
 }
 
 static int check_raws(struct checker *k)
@@ -199,7 +217,7 @@ static int check_raws(struct checker *k)
 	raw_list(k->config, list, FILTER_RAWS, &over);
 	if (!over)
 		return 0;
-	return wrong(k, over->at, "the rules look at more than %d different places by @…, or by fields that are read so (ip id, ip hdrlength, "
+	return checker_wrong(k, over->at, "the rules look at more than %d different places by @…, or by fields that are read so (ip id, ip hdrlength, "
 		     "ip6 flowlabel, tcp sequence …)", FILTER_RAWS);
 }
 
@@ -221,14 +239,14 @@ static int check_backends(struct checker *k, const struct service *s)
 	bool has[7] = { false };
 
 	if (b)
-		return wrong(k, b->at, "service %s has this backend already", s->name);
+		return checker_wrong(k, b->at, "service %s has this backend already", s->name);
 	for (int i = 0; i < s->n_listens; i++)
 		has[s->listens[i].addr.family] = true;
 	for (b = s->backends; b < s->backends + s->n_backends; b++) {
 		if (unusable(&b->addr))
-			return wrong(k, b->at, "the address is %s: a backend is one host", unusable(&b->addr));
+			return checker_wrong(k, b->at, "the address is %s: a backend is one host", unusable(&b->addr));
 		if (s->forward == FORWARD_L2 && has[10 - b->addr.family])
-			return wrong(k, b->at, "forward l2 cannot carry IPv%d to an IPv%d backend: use forward ipip",
+			return checker_wrong(k, b->at, "forward l2 cannot carry IPv%d to an IPv%d backend: use forward ipip",
 				     10 - b->addr.family, b->addr.family);
 	}
 	return 0;
@@ -237,12 +255,12 @@ static int check_backends(struct checker *k, const struct service *s)
 static int check_service(struct checker *k, const struct service *s)
 {
 	if (!s->n_listens)
-		return wrong(k, s->at, "service %s has no listen: write listen ADDRESS:PORT/tcp", s->name);
+		return checker_wrong(k, s->at, "service %s has no listen: write listen ADDRESS:PORT/tcp", s->name);
 	if (!s->n_backends)
-		return wrong(k, s->at, "service %s has no backend: write backend ADDRESS", s->name);
+		return checker_wrong(k, s->at, "service %s has no backend: write backend ADDRESS", s->name);
 	for (int i = 0; i < s->n_listens; i++)
 		if (unusable(&s->listens[i].addr))
-			return wrong(k, s->listens[i].at, "the address is %s: a service listens on one host's address",
+			return checker_wrong(k, s->listens[i].at, "the address is %s: a service listens on one host's address",
 				     unusable(&s->listens[i].addr));
 	return check_backends(k, s);
 }
@@ -264,7 +282,7 @@ static int check_listens(struct checker *k)
 		qsort(v, n, sizeof(*v), by_listen);
 	for (int i = 1; i < n && !err; i++)
 		if (!compare_listen(v[i - 1].listen, v[i].listen))
-			err = wrong(k, v[i].listen->at, "service %s listens there already", v[i - 1].service->name);
+			err = checker_wrong(k, v[i].listen->at, "service %s listens there already", v[i - 1].service->name);
 	free(v);
 	return err;
 }
@@ -277,11 +295,11 @@ static int check_names(struct checker *k)
 	struct service *v = twin(c->services, c->n_services, sizeof(*v), by_name, same_name);
 
 	if (i)
-		return wrong(k, i->at, "interface %s stands twice", i->name);
+		return checker_wrong(k, i->at, "interface %s stands twice", i->name);
 	if (s)
-		return wrong(k, s->at, "set %s stands twice", s->name);
+		return checker_wrong(k, s->at, "%s %s stands twice", s->map ? "map" : "set", s->name);
 	if (v)
-		return wrong(k, v->at, "service %s stands twice", v->name);
+		return checker_wrong(k, v->at, "service %s stands twice", v->name);
 	return 0;
 }
 
@@ -291,9 +309,11 @@ int check_text(struct config *c, const char *file, const char *text)
 	int err = check_names(&k);
 
 	k.sets = (struct set **)sorted(c->sets, c->n_sets, sizeof(*c->sets), by_name);
-	for (int i = 0; i < CHAIN_COUNT && !err; i++)
-		for (int j = 0; j < c->chains[i].n_rules && !err; j++)
-			err = check_rule(&k, &c->chains[i].rules[j], i);
+	for (int i = 0; i < config_n_chains(c) && !err; i++)
+		for (int j = 0; j < config_chain(c, i)->n_rules && !err; j++)
+			err = check_rule(&k, &config_chain(c, i)->rules[j]);
+	if (!err)
+		err = check_chains(&k);
 	if (!err)
 		err = check_raws(&k);
 	for (int i = 0; i < c->n_services && !err; i++)

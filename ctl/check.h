@@ -3,5 +3,13 @@
 #pragma once
 #include "config.h"
 
+struct checker {
+	const struct config *config;
+	const char *file, *text;	/* the text at hand, for the caret; NULL: none */
+	struct set **sets;		/* by name */
+};
+
 int check_text(struct config *c, const char *file, const char *text);
+int checker_wrong(struct checker *k, struct where at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int check_chains(struct checker *k);		/* check_chain.c: where rules lead to */
 char *text_line(const char *text, int line);	/* a copy of the line, counted from 1 */

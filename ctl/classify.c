@@ -109,6 +109,7 @@ static bool addresses_hold(const struct filter_rule *rule, const struct packet *
 
 struct best {
 	uint32_t position, entry;
+	uint32_t from;		/* rules before are passed by */
 };
 
 static void probe_group(const struct filter_chain *c, uint32_t group, const struct packet *p, struct best *best)
@@ -126,11 +127,41 @@ static void probe_group(const struct filter_chain *c, uint32_t group, const stru
 			const struct filter_rule *r = (const struct filter_rule *)(w + at + i * words / 2);
 			uint32_t position = r->position & ~FILTER_NEEDS_PORTS;
 
-			if (r->entry && position < best->position && rule_holds(r, p) && addresses_hold(r, p))
-				*best = (struct best){ position, r->entry };
+			if (r->entry && position >= best->from && position < best->position && rule_holds(r, p) && addresses_hold(r, p)) {
+				best->position = position;
+				best->entry = r->entry;
+			}
 		}
 		at = ((const struct filter_rule *)(w + at))->next;
 	}
+}
+
+/* Units of a word of the rows in order, as long as none leaps back behind a rule found. 1: decided. */
+static int walk_word(const struct filter_chain *c, uint32_t at, uint64_t units, const struct packet *p, struct best *best)
+{
+	const uint64_t *w = (const uint64_t *)c;
+
+	for (; units; units &= units - 1) {
+		uint32_t unit = at * 64 + __builtin_ctzll(units), position = w[c->entries + unit] >> 32, entry = (uint32_t)w[c->entries + unit];
+		uint32_t leap = w[c->leaps + unit];
+
+		if (position >= best->position)
+			return 1;
+		if (entry & FILTER_GROUP_BIT) {
+			probe_group(c, entry & RULE_ID_MASK, p, best);
+		} else if (position < best->from) {
+			continue;
+		} else if (!(entry & RULE_CONTINUE_BIT)) {
+			best->position = position;
+			best->entry = entry;
+			return 1;
+		} else if (leap) {
+			best->from = leap;
+			if (best->position < leap)
+				return -1;
+		}
+	}
+	return 0;
 }
 
 uint32_t compiled_classify(const struct compiled *compiled, int chain, const struct field_values *v)
@@ -138,24 +169,20 @@ uint32_t compiled_classify(const struct compiled *compiled, int chain, const str
 	const uint64_t *w = compiled->chain[chain].v;
 	const struct filter_chain *c = (const struct filter_chain *)w;
 	struct packet p = packet_of(v);
-	struct best best = { ~0u, 0 };
+	struct best best = { ~0u, 0, 0 };
 	uint32_t row[FIELD_COUNT + CORE_COUNT];
-	int n = packet_rows(row, c, &p, v);
+	int n = packet_rows(row, c, &p, v), done = 0;
 
-	for (uint32_t at = 0; at < c->words; at++) {
+	for (uint32_t at = 0; at < c->words && done <= 0; at++) {
 		uint64_t all = ~0ull;
 
 		for (int i = 0; i < n; i++)
 			all &= w[row[i] + c->summary + at];
-		for (; all; all &= all - 1) {
-			uint64_t e = w[c->entries + at * 64 + __builtin_ctzll(all)];
-
-			if (e >> 32 >= best.position)
-				return best.entry;
-			if ((uint32_t)e & FILTER_GROUP_BIT)
-				probe_group(c, e & RULE_ID_MASK, &p, &best);
-			else if (!(e & RULE_CONTINUE_BIT))
-				return (uint32_t)e;
+		done = walk_word(c, at, all, &p, &best);
+		if (done < 0) {		/* what was found is passed by: once more from the start */
+			best.position = ~0u;
+			best.entry = 0;
+			at = -1;
 		}
 	}
 	return best.entry ? best.entry : c->policy;

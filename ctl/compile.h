@@ -5,7 +5,7 @@
 #include "../maps/rule.h"
 #include "config.h"
 #include "constraint.h"
-#include "rows.h"
+#include "tables.h"
 
 struct compiled {
 	struct memory chain[CHAIN_COUNT];	/* what goes into the inner map of each chain */

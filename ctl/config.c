@@ -35,13 +35,23 @@ u128 match_max(const struct match *m)
 	return bits == 128 ? ~(u128)0 : ((u128)1 << bits) - 1;
 }
 
+void match_free(struct match *m)
+{
+	spans_free(&m->spans);
+	tuples_free(&m->tuples);
+	free(m->set);
+	memset(m, 0, sizeof(*m));
+}
+
 void rule_free(struct rule *r)
 {
-	for (int i = 0; i < r->n_matches; i++) {
-		spans_free(&r->matches[i].spans);
-		free(r->matches[i].set);
-	}
+	for (int i = 0; i < r->n_matches; i++)
+		match_free(&r->matches[i]);
+	if (r->vmap)
+		match_free(r->vmap);
+	free(r->vmap);
 	free(r->matches);
+	free(r->target);
 	free(r->comment);
 	memset(r, 0, sizeof(*r));
 }
@@ -59,6 +69,7 @@ void set_free(struct set *s)
 	free(s->name);
 	free(s->comment);
 	spans_free(&s->elements);
+	tuples_free(&s->tuples);
 }
 
 static void chain_free(struct chain *c)
@@ -66,6 +77,7 @@ static void chain_free(struct chain *c)
 	for (int i = 0; i < c->n_rules; i++)
 		rule_free(&c->rules[i]);
 	free(c->rules);
+	free(c->name);
 }
 
 void config_free(struct config *c)
@@ -74,8 +86,9 @@ void config_free(struct config *c)
 		free(c->interfaces[i].name);
 	for (int i = 0; i < c->n_sets; i++)
 		set_free(&c->sets[i]);
-	for (int i = 0; i < CHAIN_COUNT; i++)
-		chain_free(&c->chains[i]);
+	for (int i = 0; i < config_n_chains(c); i++)
+		chain_free(config_chain(c, i));
+	free(c->user);
 	for (int i = 0; i < c->n_services; i++)
 		service_free(&c->services[i]);
 	for (int i = 0; i < c->n_files; i++)
@@ -85,6 +98,29 @@ void config_free(struct config *c)
 	free(c->services);
 	free(c->files);
 	memset(c, 0, sizeof(*c));
+}
+
+int config_n_chains(const struct config *c)
+{
+	return CHAIN_COUNT + c->n_user;
+}
+
+struct chain *config_chain(const struct config *c, int i)
+{
+	return i < CHAIN_COUNT ? (struct chain *)&c->chains[i] : &c->user[i - CHAIN_COUNT];
+}
+
+const char *config_chain_name(const struct config *c, int i)
+{
+	return i < CHAIN_COUNT ? chain_name[i] : c->user[i - CHAIN_COUNT].name;
+}
+
+int config_find_chain(const struct config *c, const char *name)
+{
+	for (int i = 0; i < config_n_chains(c); i++)
+		if (!strcmp(config_chain_name(c, i), name))
+			return i;
+	return -1;
 }
 
 struct set *config_set(const struct config *c, const char *name)

@@ -153,8 +153,28 @@ struct raw {
 	uint16_t offset, length;
 };
 
+enum { KEYS_MOST = 5 };		/* of a concatenation */
+
+/* What an element of a verdict map says, and a rule. CONTINUE: counts only, the next rules decide. */
+enum rule_verdict { RULE_CONTINUE, RULE_ACCEPT, RULE_DROP, RULE_JUMP, RULE_GOTO, RULE_RETURN, RULE_VMAP };
+
+struct value_tuple {			/* an element of a concatenation or of a map */
+	struct span part[KEYS_MOST];
+	enum rule_verdict verdict;	/* of a map: ACCEPT, DROP, JUMP, GOTO, RETURN or CONTINUE */
+	char *target;			/* chain, of JUMP and GOTO */
+	struct where at;
+};
+
+struct value_tuples {			/* sorted by their parts, none twice */
+	struct value_tuple *v;
+	int n;
+};
+
 struct match {
-	enum config_key key;
+	enum config_key key;	/* the first of keys */
+	enum config_key keys[KEYS_MOST];
+	int n_keys;		/* more than one: a concatenation */
+	struct value_tuples tuples;	/* instead of spans: of a concatenation or a map */
 	struct raw raw;		/* of KEY_RAW, and of keys that are short for one (raw.c) */
 	bool negate;		/* != */
 	struct spans spans;	/* the values (a tcp flags match without mask: values too) */
@@ -166,12 +186,13 @@ struct match {
 
 u128 match_max(const struct match *m);		/* the largest value its key can have */
 
-enum rule_verdict { RULE_CONTINUE, RULE_ACCEPT, RULE_DROP };	/* CONTINUE: counts only, the next rules decide */
-
 struct rule {
 	struct match *matches;
 	int n_matches;
 	enum rule_verdict verdict;
+	char *target;		/* chain, of JUMP and GOTO */
+	struct where target_at;
+	struct match *vmap;	/* of VMAP: a match whose elements have verdicts */
 	bool counter;
 	char *comment;		/* or NULL */
 	uint32_t id;		/* stable id, 0 until ids.c gave one; not in the text */
@@ -182,8 +203,10 @@ enum { CHAIN_INGRESS, CHAIN_EGRESS, CHAIN_COUNT };
 extern const char *const chain_name[CHAIN_COUNT];
 
 struct chain {
+	char *name;		/* NULL: one of chain_name */
 	bool present;		/* the text has it */
-	bool policy_drop;
+	bool policy_drop;	/* this and audit: of ingress and egress only */
+	bool audit;		/* what would be dropped is counted and passes */
 	struct rule *rules;
 	int n_rules;
 	struct where at;
@@ -191,10 +214,14 @@ struct chain {
 
 struct set {
 	char *name;
-	enum config_type type;
+	bool map;		/* from values to verdicts */
+	enum config_type type;	/* the first of types */
+	enum config_type types[KEYS_MOST];
+	int n_types;
 	bool interval;		/* flags interval: prefixes and ranges are allowed */
 	char *comment;
 	struct spans elements;
+	struct value_tuples tuples;	/* instead, of concatenations and maps */
 	struct where at;
 };
 
@@ -241,7 +268,9 @@ struct config {
 	int n_interfaces;
 	struct set *sets;
 	int n_sets;
-	struct chain chains[CHAIN_COUNT];
+	struct chain chains[CHAIN_COUNT];	/* that packets come to */
+	struct chain *user;			/* that rules jump to */
+	int n_user;
 	struct service *services;
 	int n_services;
 	uint32_t last_slot;	/* the backend slot given out last; ids.c keeps it; not in the text */
@@ -260,6 +289,18 @@ void raw_print(FILE *f, const struct raw *r);
  * empty and fail_at() has been called. Returns an exit code (EXIT_USAGE for what is wrong in the text). */
 int config_parse(struct config *c, const char *name, const char *text);
 int config_parse_file(struct config *c, const char *path);	/* "-": standard input */
+
+/* All chains: those of chain_name first, then those that rules jump to. */
+int config_n_chains(const struct config *c);
+struct chain *config_chain(const struct config *c, int i);
+int config_find_chain(const struct config *c, const char *name);	/* or -1 */
+const char *config_chain_name(const struct config *c, int i);
+
+void tuples_normalise(struct value_tuples *t, int n_keys);
+void tuples_free(struct value_tuples *t);
+bool set_is_tupled(const struct set *s);
+/* Calls `visit` for each element of a map that leads to a chain, and for a rule that does itself; stops at what is not 0. */
+int rule_targets(const struct config *c, const struct rule *r, int (*visit)(void *, const char *target, struct where at), void *context);
 
 /* Parse the words of a command line in the same language and add to c: a rule at `index` of a chain (-1: at the end), a service
  * body ("listen … forward … backend …"), a backend ("10.0.0.1 weight 3"), set elements ("10.0.0.0/8, 192.0.2.1"), a set
@@ -281,12 +322,15 @@ void rule_print(FILE *f, const struct rule *r);		/* without newline */
 void spans_print(FILE *f, enum config_type type, const struct spans *s, bool braces);
 /* The elements of a set, `separator` between them: one by one where the set has no `flags interval`. */
 void set_elements_print(FILE *f, const struct set *s, const char *separator);
+void set_type_print(FILE *f, const struct set *s);	/* "ipv4_addr . inet_service" */
+void verdict_print(FILE *f, enum rule_verdict verdict, const char *target);
 void backend_print(FILE *f, const struct backend *b);	/* "10.0.0.1 weight 3" */
 void listen_print(FILE *f, const struct listen *l);	/* "192.0.2.1:80/tcp", "[2001:db8::1]:80/tcp" */
 void address_print(FILE *f, const struct address *a);
 char *rule_text(const struct rule *r);			/* malloc()ed */
 
 void config_free(struct config *c);
+void match_free(struct match *m);
 void rule_free(struct rule *r);
 void service_free(struct service *s);
 void set_free(struct set *s);

@@ -17,7 +17,7 @@ static int one_file(int argc)
 static int config_verb_check(int argc, char **argv)
 {
 	struct config c;
-	int err = one_file(argc);
+	int err = one_file(argc), rules = 0;
 
 	if (!err)
 		err = config_parse_file(&c, argv[0]);
@@ -27,7 +27,9 @@ static int config_verb_check(int argc, char **argv)
 	out_row();
 	out_text("file", argv[0]);
 	out_number("sets", c.n_sets);
-	out_number("rules", c.chains[CHAIN_INGRESS].n_rules + c.chains[CHAIN_EGRESS].n_rules);
+	for (int i = 0; i < config_n_chains(&c); i++)
+		rules += config_chain(&c, i)->n_rules;
+	out_number("rules", rules);
 	out_number("services", c.n_services);
 	out_list_end();
 	config_free(&c);

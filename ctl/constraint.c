@@ -190,19 +190,114 @@ static struct spans match_values(const struct config *c, const struct match *m, 
 	return other;
 }
 
+static void constrain_key(struct constraints *out, const struct config *c, const struct raws *raws, const struct match *m)
+{
+	enum filter_field f = field_of(raws, m);
+
+	if (config_key_family[m->key] && !(OF_ONE_FAMILY >> f & 1))
+		constrain_value(out, FIELD_FAMILY, config_key_family[m->key]);
+	if (config_key_proto[m->key])
+		constrain_value(out, FIELD_L4PROTO, config_key_proto[m->key]);
+	constrain(out, f, match_values(c, m, f));
+}
+
 void rule_constraints(const struct config *c, const struct raws *raws, const struct rule *r, struct constraints *out)
 {
 	memset(out, 0, sizeof(*out));
 	for (int i = 0; i < r->n_matches; i++) {
 		const struct match *m = &r->matches[i];
-		enum filter_field f = field_of(raws, m);
 
-		if (config_key_family[m->key] && !(OF_ONE_FAMILY >> f & 1))
-			constrain_value(out, FIELD_FAMILY, config_key_family[m->key]);
-		if (config_key_proto[m->key])
-			constrain_value(out, FIELD_L4PROTO, config_key_proto[m->key]);
-		constrain(out, f, match_values(c, m, f));
+		if (m->n_keys < 2) {
+			constrain_key(out, c, raws, m);
+			continue;
+		}
+		for (int k = 0; k < m->n_keys; k++) {
+			struct match any = { .key = m->keys[k], .masked = true };	/* under no mask everything is 0 */
+
+			constrain_key(out, c, raws, &any);
+		}
 	}
+}
+
+void constraints_copy(struct constraints *out, const struct constraints *c)
+{
+	*out = (struct constraints){ .used = c->used, .empty = c->empty };
+	for (int f = 0; f < FIELD_COUNT; f++)
+		for (int i = 0; i < c->field[f].n; i++)
+			spans_add(&out->field[f], c->field[f].v[i].lo, c->field[f].v[i].hi);
+}
+
+void constraints_join(struct constraints *out, const struct constraints *a, const struct constraints *b)
+{
+	constraints_copy(out, a);
+	for (int f = 0; f < FIELD_COUNT; f++) {
+		struct spans s = {};
+
+		if (!(b->used >> f & 1))
+			continue;
+		for (int i = 0; i < b->field[f].n; i++)
+			spans_add(&s, b->field[f].v[i].lo, b->field[f].v[i].hi);
+		constrain(out, f, s);
+	}
+	for (int f = 0; f < FIELD_COUNT; f++)
+		out->empty |= out->used >> f & 1 && !out->field[f].n;
+}
+
+/* ---- ways */
+
+static int by_rest(const void *a, const void *b)
+{
+	const struct value_tuple *x = *(const struct value_tuple *const *)a, *y = *(const struct value_tuple *const *)b;
+	int d = memcmp(&x->part[1], &y->part[1], (KEYS_MOST - 1) * sizeof(x->part[0]));
+
+	if (!d)
+		d = (int)x->verdict - (int)y->verdict;
+	return d ? d : strcmp(x->target ? x->target : "", y->target ? y->target : "");
+}
+
+/* The way of tuples from v[0] on that differ in their first part only; how many they are. */
+static int take_way(struct way *out, const struct config *c, const struct raws *raws, const struct match *m, const struct value_tuple **v, int n)
+{
+	struct match part = { .key = m->keys[0], .raw = m->raw };
+	int taken = 0;
+
+	*out = (struct way){ .verdict = v[0]->verdict, .target = v[0]->target };
+	for (; taken < n && !by_rest(&v[0], &v[taken]); taken++)
+		spans_add(&part.spans, v[taken]->part[0].lo, v[taken]->part[0].hi);
+	spans_normalise(&part.spans);
+	constrain_key(&out->k, c, raws, &part);
+	spans_free(&part.spans);
+	for (int i = 1; i < m->n_keys; i++) {
+		struct span one = v[0]->part[i];
+		struct match next = { .key = m->keys[i], .spans = { &one, 1, 1 } };
+
+		constrain_key(&out->k, c, raws, &next);
+	}
+	return taken;
+}
+
+void ways_of(struct ways *out, const struct config *c, const struct raws *raws, const struct match *m)
+{
+	const struct value_tuples *t = m->set ? &config_set(c, m->set)->tuples : &m->tuples;
+	const struct value_tuple **v = must(malloc((t->n + 1) * sizeof(*v)));
+
+	*out = (struct ways){ 0 };
+	for (int i = 0; i < t->n; i++)
+		v[i] = &t->v[i];
+	qsort(v, t->n, sizeof(*v), by_rest);
+	for (int i = 0; i < t->n;) {
+		out->v = array_room(out->v, out->n, sizeof(*out->v));
+		i += take_way(&out->v[out->n++], c, raws, m, v + i, t->n - i);
+	}
+	free(v);
+}
+
+void ways_free(struct ways *w)
+{
+	for (int i = 0; i < w->n; i++)
+		constraints_free(&w->v[i].k);
+	free(w->v);
+	*w = (struct ways){ 0 };
 }
 
 void constraints_free(struct constraints *c)

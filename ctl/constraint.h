@@ -13,17 +13,35 @@ struct raws {			/* bits read by their place: the nth is FIELD_RAW0 + n */
 struct constraints {
 	struct spans field[FIELD_COUNT];	/* normalised; of the fields in use */
 	uint64_t used;		/* fields that must be there and lie in their spans */
+	bool empty;		/* of joined ones: no packet can meet them */
 };
+
+/* One way in which a concatenation, or an element of a map, can hold. */
+struct way {
+	struct constraints k;
+	enum rule_verdict verdict;	/* of a map */
+	const char *target;		/* the model's */
+};
+
+struct ways {
+	struct way *v;
+	int n;
+};
+
+/* Elements that differ in their first part only are one way. */
+void ways_of(struct ways *out, const struct config *c, const struct raws *raws, const struct match *m);
+void ways_free(struct ways *w);
 
 extern const uint8_t field_words[FIELD_COUNT];
 u128 field_max(enum filter_field f);	/* of wide fields ~0 */
 bool field_is_wide(enum filter_field f);
 
 void raws_of(struct raws *out, const struct config *c);
+/* Of all matches but concatenations, of which only the fields: they must be there. */
 void rule_constraints(const struct config *c, const struct raws *raws, const struct rule *r, struct constraints *out);
+void constraints_copy(struct constraints *out, const struct constraints *c);
+void constraints_join(struct constraints *out, const struct constraints *a, const struct constraints *b);
 void constraints_free(struct constraints *c);
 struct spans spans_intersect(const struct spans *a, const struct spans *b);
 
-/* What classify() returns for the rule: its id and RULE_* bits. */
-uint32_t rule_entry(const struct rule *r, const struct constraints *k);
-uint32_t policy_entry(const struct config *c, int chain);
+uint32_t policy_entry(const struct config *c, int chain);	/* id and RULE_* bits */

@@ -184,7 +184,9 @@ static void diff_interfaces(struct listing *l, const struct config *old, const s
 static void chain_lines(struct lines *l, const struct chain *c)
 {
 	if (c->present)
-		PRINTED(l, fprintf(f, "policy %s", c->policy_drop ? "drop" : "accept"));
+		PRINTED(l, fputs(c->name ? "" : c->policy_drop ? "policy drop" : "policy accept", f));
+	if (c->audit)
+		PRINTED(l, fputs("audit", f));
 	for (int i = 0; i < c->n_rules; i++)
 		lines_add(l, rule_text(&c->rules[i]));
 }
@@ -193,10 +195,19 @@ static void diff_chain(struct listing *l, const struct chain *old, const struct 
 {
 	struct lines a = { 0 }, b = { 0 };
 
-	chain_lines(&a, old);
-	chain_lines(&b, new);
+	if (old)
+		chain_lines(&a, old);
+	if (new)
+		chain_lines(&b, new);
 	listing_for(l, "chain", name);
 	ordered(l, &a, &b);
+}
+
+static void diff_user_chain(struct listing *l, const void *old, const void *new)
+{
+	const struct chain *x = old, *y = new;
+
+	diff_chain(l, x, y, x ? x->name : y->name);
 }
 
 static void service_lines(struct lines *l, const struct service *s)
@@ -225,7 +236,7 @@ static void set_lines(struct lines *l, const struct set *s)
 {
 	if (!s)
 		return;
-	PRINTED(l, fprintf(f, "type %s", config_type_text[s->type]));
+	PRINTED(l, fputs("type ", f); set_type_print(f, s));
 	if (s->interval)
 		PRINTED(l, fputs("flags interval", f));
 	if (s->comment)
@@ -248,11 +259,43 @@ static void put_elements(struct listing *l, char sign, const struct set *s, cons
 	free(text);
 }
 
+static bool same_type(const struct set *a, const struct set *b)
+{
+	return a->map == b->map && a->n_types == b->n_types && !memcmp(a->types, b->types, a->n_types * sizeof(a->types[0]));
+}
+
+/* Elements line by line: what both sides have is not said. */
+static void element_lines(struct lines *l, const struct set *s)
+{
+	size_t size;
+	char *text, *line, *rest;
+	FILE *f;
+
+	if (!s)
+		return;
+	f = must(open_memstream(&text, &size));
+	set_elements_print(f, s, "\n");
+	fclose(f);
+	rest = text;
+	while ((line = strsep(&rest, "\n")) && *line)
+		lines_add(l, must(strdup(line)));
+	free(text);
+}
+
+static void diff_tuples(struct listing *l, const struct set *old, const struct set *new)
+{
+	struct lines a = { 0 }, b = { 0 };
+
+	element_lines(&a, old);
+	element_lines(&b, new);
+	unordered(l, &a, &b, "    ");
+}
+
 static void diff_set(struct listing *l, const void *old, const void *new)
 {
 	static const struct spans none;
 	const struct set *x = old, *y = new;
-	bool comparable = x && y && x->type == y->type;
+	bool comparable = x && y && same_type(x, y);
 	struct lines a = { 0 }, b = { 0 };
 	struct spans left, come;
 
@@ -260,6 +303,10 @@ static void diff_set(struct listing *l, const void *old, const void *new)
 	set_lines(&b, y);
 	listing_for(l, "set", x ? x->name : y->name);
 	unordered(l, &a, &b, "    ");
+	if ((x && set_is_tupled(x)) || (y && set_is_tupled(y))) {
+		diff_tuples(l, x, y);
+		return;
+	}
 	spans_subtract(&left, x ? &x->elements : &none, comparable ? &y->elements : &none);
 	spans_subtract(&come, y ? &y->elements : &none, comparable ? &x->elements : &none);
 	if (x)
@@ -307,6 +354,7 @@ int config_diff(FILE *f, const struct config *old, const struct config *new)
 	diff_named(&l, old->sets, old->n_sets, new->sets, new->n_sets, sizeof(struct set), diff_set);
 	for (int i = 0; i < CHAIN_COUNT; i++)
 		diff_chain(&l, &old->chains[i], &new->chains[i], chain_name[i]);
+	diff_named(&l, old->user, old->n_user, new->user, new->n_user, sizeof(struct chain), diff_user_chain);
 	diff_named(&l, old->services, old->n_services, new->services, new->n_services, sizeof(struct service), diff_service);
 	return l.differences;
 }

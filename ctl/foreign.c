@@ -8,7 +8,7 @@ static const struct word {
 	bool pair;			/* its name is two words: "ct state" */
 } words[] = {
 	{ "ct", "", true }, { "limit", "", true }, { "log", "", false }, { "reject", "write drop", false },
-	{ "jump", "", false }, { "goto", "", false }, { "return", "write accept", false }, { "continue", "", false },
+	{ "continue", "leave it out", false },
 	{ "queue", "", false }, { "mark", "write meta mark", false }, { "dnat", "write a service", false }, { "snat", "", false },
 	{ "masquerade", "", false }, { "redirect", "", false }, { "dup", "", false }, { "fwd", "", false },
 	{ "notrack", "", false }, { "quota", "", false }, { "tproxy", "", false }, { "synproxy", "", false },
@@ -31,11 +31,11 @@ static const struct word {
 	{ "delete", "write the configuration as it shall be", false },
 	{ "flush", "write the configuration as it shall be", false },
 	{ "destroy", "write the configuration as it shall be", false },
-	{ "list", "", false }, { "rule", "write rules into a chain", false }, { "map", "", false }, { "vmap", "", false },
+	{ "list", "", false }, { "rule", "write rules into a chain", false }, { "vmap", "", false },
 	{ "flowtable", "", false }, { "flow", "", false }, { "meter", "", false }, { "secmark", "", false },
 	{ "typeof", "write type and the type's name", false }, { "timeout", "", false }, { "gc-interval", "", false },
 	{ "size", "leave it out: sets grow", false }, { "auto-merge", "leave it out: elements are always merged", false },
-	{ "syncookie", "", false }, { "match", "", false }, { ".", "write a rule for each part", false }, { 0 }
+	{ "syncookie", "", false }, { "match", "", false }, { 0 }
 };
 
 static const struct {

@@ -43,13 +43,13 @@ static void weir_error(struct loc *at, struct parse *p, const char *text);
 }
 
 /* In the order in which "expected …" lists them. */
-%token INTERFACE "interface" SET "set" CHAIN "chain" SERVICE "service"
-%token TYPE "type" FLAGS "flags" ELEMENTS "elements" POLICY "policy"
-%token ACCEPT "accept" DROP "drop" COUNTER "counter" PACKETS "packets" BYTES "bytes"
+%token INTERFACE "interface" SET "set" MAP "map" CHAIN "chain" SERVICE "service"
+%token TYPE "type" FLAGS "flags" ELEMENTS "elements" POLICY "policy" AUDIT "audit"
+%token ACCEPT "accept" DROP "drop" JUMP "jump" GOTO "goto" RETURN "return" COUNTER "counter" PACKETS "packets" BYTES "bytes"
 %token LISTEN "listen" FORWARD "forward" BACKEND "backend" WEIGHT "weight"
 %token COMMENT "comment"
 %token <slice> HEAD "a match" IFNAME "iifname" RAW "@nh"
-%token OPTION "option" SIZE "size"
+%token OPTION "option" SIZE "size" VMAP "vmap" DOT "." COLON ":"
 %token EQ "==" NE "!=" LT "<" GT ">" LE "<=" GE ">="
 %token <slice> WORD "a value" STRING "a text in quotes" SETREF "@set"
 %token SEP "end of line" UNSUPPORTED
@@ -78,6 +78,8 @@ statement:
 | INTERFACE text	{ DO(build_interface(p, $2, @2)); }
 | SET WORD		{ DO(build_set(p, $2, @2)); }
 	'{' set_body '}'	{ DO(build_set_end(p, @2)); }
+| MAP WORD		{ DO(build_set(p, $2, @2)); p->set->map = true; }
+	'{' set_body '}'	{ DO(build_set_end(p, @2)); }
 | CHAIN WORD		{ DO(build_chain(p, $2, @2)); }
 	'{' chain_body '}'	{ p->chain = NULL; }
 | SERVICE WORD		{ DO(build_service(p, $2, @2)); }
@@ -88,11 +90,17 @@ statement:
 set_body: %empty | set_body SEP | set_body set_statement;
 
 set_statement:
-  TYPE WORD		{ DO(build_set_type(p, $2, @2)); }
+  TYPE types
+| TYPE types COLON WORD	{ DO(build_map_type(p, $4, @4)); }
 | FLAGS set_flags
 | COMMENT text		{ DO(build_set_comment(p, $2, @2)); }
 | ELEMENTS '=' '{'	{ DO(build_elements(p, @1)); }
 	elements '}'
+;
+
+types:
+  WORD			{ DO(build_set_type(p, $1, @1)); }
+| types DOT WORD	{ DO(build_set_more(p, $3, @3)); }
 ;
 
 set_flags:
@@ -102,9 +110,18 @@ set_flags:
 
 elements: %empty | list | list ',';
 list: element | list ',' element;
-loose: element | loose element | loose ',' element;	/* words of a command line */
+loose: plain | loose plain | loose ',' plain;	/* words of a command line */
+plain: parts			{ DO(build_element(p, @1)); };
 
 element:
+  plain
+| parts COLON WORD		{ DO(build_element_verdict(p, $3, (struct slice){ 0 }, @3, @3) || build_element(p, @1)); }
+| parts COLON WORD WORD		{ DO(build_element_verdict(p, $3, $4, @3, @4) || build_element(p, @1)); }
+;
+
+parts: part | parts DOT { DO(build_dot(p, @2)); } part;
+
+part:
   bar				{ DO(build_value(p, &$1)); }
 | word '-' WORD			{ DO(build_range(p, $1.first, $3, @1, @3)); }
 | word '/' WORD			{ DO(build_prefix(p, $1.first, $3, @1, @3)); }
@@ -127,6 +144,7 @@ chain_body: chain_statement | chain_body SEP chain_statement;
 chain_statement:
   %empty
 | POLICY WORD			{ DO(build_policy(p, $2, @2)); }
+| AUDIT				{ DO(build_audit(p, @1)); }
 | rule
 ;
 
@@ -156,7 +174,21 @@ step:
 verdict:
   ACCEPT			{ p->rule.verdict = RULE_ACCEPT; }
 | DROP				{ p->rule.verdict = RULE_DROP; }
+| RETURN			{ p->rule.verdict = RULE_RETURN; }
+| JUMP WORD			{ DO(build_jump(p, RULE_JUMP, $2, @2)); }
+| GOTO WORD			{ DO(build_jump(p, RULE_GOTO, $2, @2)); }
+| keys VMAP			{ DO(build_tuples(p, true)); }
+	vmap			{ DO(build_vmap_end(p)); }
 ;
+
+vmap:
+  '{' list '}'
+| '{' list ',' '}'
+| SETREF			{ DO(build_match_set(p, $1, @1)); }
+;
+
+keys: key | concatenation;
+concatenation: key DOT key | concatenation DOT key;
 
 note: COMMENT text		{ DO(build_comment(p, $2, @2)); };
 
@@ -172,8 +204,16 @@ key:
 
 match:
   key compare operand		{ DO(build_match_end(p)); }
+| concatenation compare		{ DO(build_tuples(p, false)); }
+	tuples			{ DO(build_match_end(p)); }
 | key '!' flags			{ DO(build_match_none_of(p, &$3) || build_match_end(p)); }
 | key '&' mask relation flags	{ DO(build_match_masked(p, &$3, &$5) || build_match_end(p)); }
+;
+
+tuples:
+  '{' list '}'
+| '{' list ',' '}'
+| SETREF			{ DO(build_match_set(p, $1, @1)); }
 ;
 
 compare: %empty { p->op = 0; } | relation | order;

@@ -12,33 +12,41 @@
 
 struct rule_ref {
 	char *text;
-	int chain, place;
+	const char *chain;
+	int place;
 	struct rule *rule;
 };
+
+static int same_rule(const struct rule_ref *a, const struct rule_ref *b)
+{
+	int d = strcmp(a->chain, b->chain);
+
+	return d ? d : strcmp(a->text, b->text);
+}
 
 static int rule_ref_order(const void *a, const void *b)
 {
 	const struct rule_ref *x = a, *y = b;
-	int d = x->chain != y->chain ? x->chain - y->chain : strcmp(x->text, y->text);
+	int d = same_rule(x, y);
 
 	return d ? d : x->place - y->place;
 }
 
-static int same_rule(const struct rule_ref *a, const struct rule_ref *b)
-{
-	return a->chain != b->chain ? a->chain - b->chain : strcmp(a->text, b->text);
-}
-
 static struct rule_ref *rule_refs(const struct config *c, int *n)
 {
-	struct rule_ref *v;
+	struct rule_ref *v = NULL;
 
 	*n = 0;
-	v = must(calloc(c->chains[0].n_rules + c->chains[1].n_rules + 1, sizeof(*v)));
-	for (int k = 0; k < CHAIN_COUNT; k++)
-		for (int i = 0; i < c->chains[k].n_rules; i++)
-			v[(*n)++] = (struct rule_ref){ rule_text(&c->chains[k].rules[i]), k, i, &c->chains[k].rules[i] };
-	qsort(v, *n, sizeof(*v), rule_ref_order);
+	for (int k = 0; k < config_n_chains(c); k++) {
+		struct chain *chain = config_chain(c, k);
+
+		for (int i = 0; i < chain->n_rules; i++) {
+			v = array_room(v, *n, sizeof(*v));
+			v[(*n)++] = (struct rule_ref){ rule_text(&chain->rules[i]), config_chain_name(c, k), i, &chain->rules[i] };
+		}
+	}
+	if (*n)
+		qsort(v, *n, sizeof(*v), rule_ref_order);
 	return v;
 }
 
@@ -71,9 +79,9 @@ static int assign_rules(struct ids *ids, const struct config *old, struct config
 			i++;
 	}
 	ids->new_rules = must(malloc((n_new + 1) * sizeof(*ids->new_rules)));
-	for (int k = 0; k < CHAIN_COUNT && !err; k++) {
-		for (int i = 0; i < c->chains[k].n_rules && !err; i++) {
-			struct rule *r = &c->chains[k].rules[i];
+	for (int k = 0; k < config_n_chains(c) && !err; k++) {
+		for (int i = 0; i < config_chain(c, k)->n_rules && !err; i++) {
+			struct rule *r = &config_chain(c, k)->rules[i];
 
 			if (r->id)
 				continue;
@@ -205,10 +213,10 @@ void ids_free(struct ids *ids)
 
 void ids_print(FILE *f, const struct config *c)
 {
-	for (int k = 0; k < CHAIN_COUNT; k++) {
-		fprintf(f, "#ids rule %s", chain_name[k]);
-		for (int i = 0; i < c->chains[k].n_rules; i++)
-			fprintf(f, " %u", c->chains[k].rules[i].id);
+	for (int k = 0; k < config_n_chains(c); k++) {
+		fprintf(f, "#ids rule %s", config_chain_name(c, k));
+		for (int i = 0; i < config_chain(c, k)->n_rules; i++)
+			fprintf(f, " %u", config_chain(c, k)->rules[i].id);
 		fputc('\n', f);
 	}
 	fprintf(f, "#ids last-slot %u\n", c->last_slot);
@@ -231,9 +239,10 @@ static void read_line(struct config *c, char *line)
 		uint32_t id = strtoul(word, NULL, 10);
 
 		if (!strcmp(kind, "rule")) {
-			struct chain *k = &c->chains[!strcmp(name, chain_name[CHAIN_EGRESS])];
+			int at = config_find_chain(c, name);
+			struct chain *k = at < 0 ? NULL : config_chain(c, at);
 
-			if (i < k->n_rules)
+			if (k && i < k->n_rules)
 				k->rules[i].id = id;
 		} else if (s && !strcmp(kind, "backend") && i < s->n_backends) {
 			s->backends[i].slot = id;

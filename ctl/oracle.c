@@ -1,42 +1,137 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* oracle: the language's meaning on the model itself, rule after rule, as slow and as plain as can be. What the compiled tables are held against. */
+/* oracle: the language's meaning on the model itself, rule after rule, jump after jump, as slow and as plain as can be. What the compiled tables
+ * are held against. */
+#include <stdlib.h>
 #include <string.h>
 #include "compile.h"
+
+enum outcome { GOES_ON, RETURNS, DECIDED };
+
+struct oracle {
+	const struct config *config;
+	struct raws raws;
+	const struct field_values *packet;
+	int first;		/* chain */
+	uint64_t used;		/* fields that the rules on the way here look at */
+	uint32_t entry;
+};
 
 u128 field_value(const struct field_values *v, enum filter_field f)
 {
 	return field_words[f] == 2 ? (u128)v->hi[f] << 64 | v->lo[f] : v->lo[f];
 }
 
-static bool rule_holds(const struct config *c, const struct raws *raws, const struct rule *r, const struct field_values *v)
+static bool holds(const struct constraints *k, const struct field_values *v)
+{
+	for (int f = 0; f < FIELD_COUNT; f++)
+		if (k->used & FIELD_BIT(f) && !(v->present & FIELD_BIT(f) && spans_have(&k->field[f], field_value(v, f))))
+			return false;
+	return true;
+}
+
+/* The element that has the packet: in ways->v[*found]. */
+static bool way_found(const struct oracle *o, const struct match *m, struct ways *ways, int *found)
+{
+	ways_of(ways, o->config, &o->raws, m);
+	for (*found = 0; *found < ways->n; ++*found)
+		if (holds(&ways->v[*found].k, o->packet))
+			return true;
+	return false;
+}
+
+static bool concatenation_holds(const struct oracle *o, const struct match *m)
+{
+	struct ways ways;
+	int found;
+	bool in = way_found(o, m, &ways, &found);
+
+	ways_free(&ways);
+	return in != m->negate;
+}
+
+/* *used gets the fields of the rule's matches. */
+static bool rule_holds(const struct oracle *o, const struct rule *r, uint64_t *used)
 {
 	struct constraints k;
-	bool holds = true;
+	bool in;
 
-	rule_constraints(c, raws, r, &k);
-	for (int f = 0; f < FIELD_COUNT && holds; f++)
-		if (k.used & FIELD_BIT(f))
-			holds = v->present & FIELD_BIT(f) && spans_have(&k.field[f], field_value(v, f));
+	rule_constraints(o->config, &o->raws, r, &k);
+	*used = k.used;
+	in = holds(&k, o->packet);
 	constraints_free(&k);
-	return holds;
+	for (int i = 0; i < r->n_matches && in; i++)
+		if (r->matches[i].n_keys > 1)
+			in = concatenation_holds(o, &r->matches[i]);
+	return in;
+}
+
+static enum outcome decide(struct oracle *o, uint32_t entry)
+{
+	o->entry = entry | (o->used & ~FIELDS_INVARIANT ? RULE_VARIANT_BIT : 0);
+	return DECIDED;
+}
+
+static enum outcome walk(struct oracle *o, int chain);
+
+static enum outcome follow(struct oracle *o, const struct rule *r, enum rule_verdict verdict, const char *target)
+{
+	uint32_t drop = o->config->chains[o->first].audit ? RULE_AUDIT_BIT : RULE_DROP_BIT;
+	enum outcome end;
+
+	switch (verdict) {
+	case RULE_ACCEPT:
+		return decide(o, r->id);
+	case RULE_DROP:
+		return decide(o, r->id | drop);
+	case RULE_RETURN:
+		return RETURNS;
+	case RULE_JUMP:
+	case RULE_GOTO:
+		end = walk(o, config_find_chain(o->config, target));
+		return end == DECIDED ? DECIDED : verdict == RULE_GOTO ? RETURNS : GOES_ON;
+	default:
+		return GOES_ON;
+	}
+}
+
+static enum outcome follow_map(struct oracle *o, const struct rule *r)
+{
+	enum outcome end = GOES_ON;
+	struct ways ways;
+	int found;
+
+	if (way_found(o, r->vmap, &ways, &found)) {
+		o->used |= ways.v[found].k.used;
+		end = follow(o, r, ways.v[found].verdict, ways.v[found].target);
+	}
+	ways_free(&ways);
+	return end;
+}
+
+static enum outcome walk(struct oracle *o, int chain)
+{
+	const struct chain *k = config_chain(o->config, chain);
+	uint64_t path = o->used, used;
+	enum outcome end = GOES_ON;
+
+	for (int i = 0; i < k->n_rules && end == GOES_ON; i++) {
+		const struct rule *r = &k->rules[i];
+
+		if (!rule_holds(o, r, &used))
+			continue;
+		o->used = path | used;
+		end = r->vmap ? follow_map(o, r) : follow(o, r, r->verdict, r->target);
+		if (end == RETURNS && chain == o->first)
+			return decide(o, policy_entry(o->config, chain));
+		o->used = end == GOES_ON ? path : o->used;
+	}
+	return end;
 }
 
 uint32_t model_classify(const struct config *c, int chain, const struct field_values *v)
 {
-	struct constraints k;
-	struct raws raws;
-	uint32_t entry;
+	struct oracle o = { .config = c, .packet = v, .first = chain };
 
-	raws_of(&raws, c);
-	for (int i = 0; i < c->chains[chain].n_rules; i++) {
-		const struct rule *r = &c->chains[chain].rules[i];
-
-		if (r->verdict == RULE_CONTINUE || !rule_holds(c, &raws, r, v))
-			continue;
-		rule_constraints(c, &raws, r, &k);
-		entry = rule_entry(r, &k);
-		constraints_free(&k);
-		return entry;
-	}
-	return policy_entry(c, chain);
+	raws_of(&o.raws, c);
+	return walk(&o, chain) == DECIDED ? o.entry : policy_entry(c, chain);
 }

@@ -73,8 +73,8 @@ static int run(struct parse *p, int start)
 	err = weir_parse(p);
 	lexer_close(p);
 	free(p->buffer);
-	spans_free(&p->match.spans);
-	free(p->match.set);
+	match_free(&p->match);
+	free(p->tuple.target);
 	if (p->code)
 		rule_free(&p->rule);
 	if (err && !p->code)
@@ -170,7 +170,7 @@ static struct parse words_parse(struct config *c, const char *words)
 int config_add_rule(struct config *c, int chain, int index, const char *words)
 {
 	struct parse p = words_parse(c, words);
-	struct chain *to = &c->chains[chain];
+	struct chain *to = config_chain(c, chain);
 
 	if (run(&p, START_RULE))
 		return p.code;
@@ -226,6 +226,9 @@ int config_parse_elements(struct set *set, struct spans *out, const char *words)
 	struct parse p = words_parse(NULL, words);
 
 	memset(out, 0, sizeof(*out));
+	if (set_is_tupled(set))
+		return fail(EXIT_USAGE, "%s %s: elements of several parts, or with verdicts, are changed in the file: apply", set->map ? "map" : "set",
+			    set->name);
 	p.type = set->type;
 	p.values_to = out;
 	p.values = p.only_values = true;

@@ -48,6 +48,11 @@ struct parse {
 	struct loc op_at;		/* of the last four */
 	enum config_type type;		/* of the values at hand */
 	struct spans *values_to;
+	struct value_tuples *tuples_to;	/* of concatenations and maps: instead of values_to */
+	enum config_type types[KEYS_MOST];	/* of their parts */
+	int n_types, n_parts;
+	bool verdicts, has_verdict;	/* their elements have verdicts; the one at hand has */
+	struct value_tuple tuple;		/* the element at hand */
 	struct loc interval_at;		/* the first range or prefix among them; line 0: none */
 };
 
@@ -56,10 +61,20 @@ int refuse(struct parse *p, struct loc at, const char *fmt, ...) __attribute__((
 
 int refuse_foreign(struct parse *p, struct loc at);	/* the last token is a word of nft's we lack */
 
+struct where place_of(const struct parse *p, struct loc at);
+int refuse_trouble(struct parse *p, struct loc at, const struct trouble *why);
+int take_span(struct parse *p, const struct span *s, bool interval, struct loc at);
+
+int build_named(struct parse *p, struct slice name, const char *what, struct loc at);
+int build_check_comment(struct parse *p, struct slice s, struct loc at);
+int build_check_verdicts(struct parse *p, const struct value_tuples *t, int n_keys);
+
 int build_interface(struct parse *p, struct slice name, struct loc at);
 
 int build_set(struct parse *p, struct slice name, struct loc at);
 int build_set_type(struct parse *p, struct slice type, struct loc at);
+int build_set_more(struct parse *p, struct slice type, struct loc at);	/* behind the dot */
+int build_map_type(struct parse *p, struct slice what, struct loc at);
 int build_set_flag(struct parse *p, struct slice flag, struct loc at);
 int build_set_comment(struct parse *p, struct slice text, struct loc at);
 int build_elements(struct parse *p, struct loc at);	/* values follow */
@@ -67,6 +82,13 @@ int build_set_end(struct parse *p, struct loc at);
 
 int build_chain(struct parse *p, struct slice name, struct loc at);
 int build_policy(struct parse *p, struct slice policy, struct loc at);
+int build_audit(struct parse *p, struct loc at);
+int build_jump(struct parse *p, enum rule_verdict how, struct slice chain, struct loc at);
+int build_tuples(struct parse *p, bool verdicts);	/* what follows are elements for the keys of p->match */
+int build_dot(struct parse *p, struct loc at);
+int build_element(struct parse *p, struct loc at);
+int build_element_verdict(struct parse *p, struct slice verdict, struct slice target, struct loc at, struct loc target_at);
+int build_vmap_end(struct parse *p);
 int build_key(struct parse *p, const struct key_words *words, struct loc at, struct loc field_at);
 int build_raw(struct parse *p, struct slice word, struct loc at);
 int build_order(struct parse *p, char op, struct loc at);

@@ -115,9 +115,55 @@ void spans_print(FILE *f, enum config_type type, const struct spans *s, bool bra
 	fputs(braces ? " }" : "", f);
 }
 
+void verdict_print(FILE *f, enum rule_verdict verdict, const char *target)
+{
+	static const char *const word[] = { "continue", "accept", "drop", "jump ", "goto ", "return", "" };
+
+	fprintf(f, "%s%s", word[verdict], target ? target : "");
+}
+
+/* A part is one value, prefix or range, never a list. */
+static void part_print(FILE *f, enum config_type type, const struct span *s)
+{
+	int length = s->lo == s->hi ? -1 : prefix_length(type, s);
+
+	if (s->lo == s->hi)
+		number_or_name(f, type, s->lo);
+	else if (type == TYPE_IFNAME)
+		value_print_wildcard(f, s);
+	else if (length < 0)
+		range_print(f, type, s);
+	else
+		value_print(f, type, s->lo), fprintf(f, "/%d", length);
+}
+
+static void tuples_print(FILE *f, const struct value_tuples *t, const enum config_type *types, int n, bool verdicts, const char *separator)
+{
+	for (int i = 0; i < t->n; i++) {
+		for (int j = 0; j < n; j++) {
+			fputs(j ? " . " : i ? separator : "", f);
+			part_print(f, types[j], &t->v[i].part[j]);
+		}
+		if (!verdicts)
+			continue;
+		fputs(" : ", f);
+		verdict_print(f, t->v[i].verdict, t->v[i].target);
+	}
+}
+
 void set_elements_print(FILE *f, const struct set *s, const char *separator)
 {
-	spans_join(f, s->type, &s->elements, !s->interval, separator);
+	if (set_is_tupled(s))
+		tuples_print(f, &s->tuples, s->types, s->n_types, s->map, separator);
+	else
+		spans_join(f, s->type, &s->elements, !s->interval, separator);
+}
+
+void set_type_print(FILE *f, const struct set *s)
+{
+	for (int i = 0; i < s->n_types; i++)
+		fprintf(f, "%s%s", i ? " . " : "", config_type_text[s->types[i]]);
+	fputs(s->map ? " : verdict" : "", f);
 }
 
 void address_print(FILE *f, const struct address *a)
@@ -188,13 +234,52 @@ static void values_print(FILE *f, const struct match *m)
 		spans_print(f, type, &m->spans, !one);
 }
 
-static void key_print(FILE *f, const struct match *m)
+static void keys_print(FILE *f, const struct match *m)
 {
 	if (m->key == KEY_RAW)
 		raw_print(f, &m->raw);
-	else
-		fputs(config_key_text[m->key], f);
+	for (int i = 0; i < m->n_keys && m->key != KEY_RAW; i++)
+		fprintf(f, "%s%s", i ? " . " : "", config_key_text[m->keys[i]]);
 	fputc(' ', f);
+}
+
+static void elements_print(FILE *f, const struct match *m, bool verdicts)
+{
+	enum config_type types[KEYS_MOST];
+
+	for (int i = 0; i < m->n_keys; i++)
+		types[i] = config_key_type[m->keys[i]];
+	if (m->set) {
+		fprintf(f, "@%s", m->set);
+		return;
+	}
+	fputs("{ ", f);
+	tuples_print(f, &m->tuples, types, m->n_keys, verdicts, ", ");
+	fputs(" }", f);
+}
+
+static void match_print(FILE *f, const struct match *m)
+{
+	keys_print(f, m);
+	if (m->masked) {
+		masked_print(f, m);
+	} else if (m->n_keys > 1) {
+		fputs(m->negate ? "!= " : "", f);
+		elements_print(f, m, false);
+	} else {
+		values_print(f, m);
+	}
+}
+
+static void decision_print(FILE *f, const struct rule *r)
+{
+	if (!r->vmap) {
+		verdict_print(f, r->verdict, r->target);
+		return;
+	}
+	keys_print(f, r->vmap);
+	fputs("vmap ", f);
+	elements_print(f, r->vmap, true);
 }
 
 void rule_print(FILE *f, const struct rule *r)
@@ -203,18 +288,16 @@ void rule_print(FILE *f, const struct rule *r)
 
 	for (int i = 0; i < r->n_matches; i++, sep = " ") {
 		fputs(sep, f);
-		key_print(f, &r->matches[i]);
-		if (r->matches[i].masked)
-			masked_print(f, &r->matches[i]);
-		else
-			values_print(f, &r->matches[i]);
+		match_print(f, &r->matches[i]);
 	}
 	if (r->counter) {
 		fprintf(f, "%scounter", sep);
 		sep = " ";
 	}
-	if (r->verdict != RULE_CONTINUE)
-		fprintf(f, "%s%s", sep, r->verdict == RULE_ACCEPT ? "accept" : "drop");
+	if (r->verdict != RULE_CONTINUE) {
+		fputs(sep, f);
+		decision_print(f, r);
+	}
 	if (r->comment)
 		fprintf(f, " comment \"%s\"", r->comment);
 }
@@ -235,13 +318,16 @@ static void set_print(FILE *f, const struct set *s)
 	u128 n = 0;
 	bool wrap;
 
-	fprintf(f, "set %s {\n    type %s\n", s->name, config_type_text[s->type]);
+	fprintf(f, "%s %s {\n    type ", s->map ? "map" : "set", s->name);
+	set_type_print(f, s);
+	fputc('\n', f);
 	if (s->interval)
 		fputs("    flags interval\n", f);
 	if (s->comment)
 		fprintf(f, "    comment \"%s\"\n", s->comment);
 	for (int i = 0; i < s->elements.n && n <= LINE_ELEMENTS; i++)
 		n += items_of(s->type, &s->elements.v[i], !s->interval);
+	n = set_is_tupled(s) ? (u128)s->tuples.n : n;
 	wrap = n > LINE_ELEMENTS;
 	if (n) {
 		fputs(wrap ? "    elements = {\n        " : "    elements = { ", f);
@@ -253,7 +339,9 @@ static void set_print(FILE *f, const struct set *s)
 
 static void chain_print(FILE *f, const struct chain *c, const char *name)
 {
-	fprintf(f, "chain %s {\n    policy %s\n", name, c->policy_drop ? "drop" : "accept");
+	fprintf(f, "chain %s {\n", name);
+	if (!c->name)
+		fprintf(f, "    policy %s\n%s", c->policy_drop ? "drop" : "accept", c->audit ? "    audit\n" : "");
 	for (int i = 0; i < c->n_rules; i++) {
 		fputs("    ", f);
 		rule_print(f, &c->rules[i]);
@@ -285,9 +373,9 @@ void config_print(FILE *f, const struct config *c)
 		fprintf(f, "interface %s\n", c->interfaces[i].name);
 	for (int i = 0; i < c->n_sets; i++)
 		set_print(f, &c->sets[i]);
-	for (int i = 0; i < CHAIN_COUNT; i++)
-		if (c->chains[i].present)
-			chain_print(f, &c->chains[i], chain_name[i]);
+	for (int i = 0; i < config_n_chains(c); i++)
+		if (config_chain(c, i)->present)
+			chain_print(f, config_chain(c, i), config_chain_name(c, i));
 	for (int i = 0; i < c->n_services; i++)
 		service_print(f, &c->services[i]);
 }

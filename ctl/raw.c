@@ -36,24 +36,33 @@ static bool listed(const struct raw *list, int n, const struct raw *r)
 	return false;
 }
 
+static int take(struct raw *list, int n, int most, const struct match *m, const struct match **over)
+{
+	if (!m->raw.length || listed(list, n, &m->raw))
+		return n;
+	if (n == most) {
+		*over = *over ? *over : m;
+		return n;
+	}
+	list[n] = m->raw;
+	return n + 1;
+}
+
 int raw_list(const struct config *c, struct raw *list, int most, const struct match **over)
 {
 	int n = 0;
 
 	*over = NULL;
-	for (int k = 0; k < CHAIN_COUNT; k++) {
-		for (int i = 0; i < c->chains[k].n_rules; i++) {
-			const struct rule *r = &c->chains[k].rules[i];
+	for (int k = 0; k < config_n_chains(c); k++) {
+		const struct chain *chain = config_chain(c, k);
 
-			for (int m = 0; m < r->n_matches; m++) {
-				if (!r->matches[m].raw.length || listed(list, n, &r->matches[m].raw))
-					continue;
-				if (n == most) {
-					*over = &r->matches[m];
-					return n;
-				}
-				list[n++] = r->matches[m].raw;
-			}
+		for (int i = 0; i < chain->n_rules; i++) {
+			const struct rule *r = &chain->rules[i];
+
+			for (int m = 0; m < r->n_matches; m++)
+				n = take(list, n, most, &r->matches[m], over);
+			if (r->vmap)
+				n = take(list, n, most, r->vmap, over);
 		}
 	}
 	return n;

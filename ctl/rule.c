@@ -25,13 +25,14 @@ static void emit(const struct counts *counts, const char *chain, uint32_t id, co
 
 static void emit_chain(const struct config *c, int k, const struct counts *counts)
 {
-	for (int i = 0; i < c->chains[k].n_rules; i++) {
-		char *text = rule_text(&c->chains[k].rules[i]);
+	for (int i = 0; i < config_chain(c, k)->n_rules; i++) {
+		char *text = rule_text(&config_chain(c, k)->rules[i]);
 
-		emit(counts, chain_name[k], c->chains[k].rules[i].id, text);
+		emit(counts, config_chain_name(c, k), config_chain(c, k)->rules[i].id, text);
 		free(text);
 	}
-	emit(counts, chain_name[k], k ? RULE_POLICY_EGRESS : RULE_POLICY_INGRESS, c->chains[k].policy_drop ? "policy drop" : "policy accept");
+	if (k < CHAIN_COUNT)
+		emit(counts, chain_name[k], k ? RULE_POLICY_EGRESS : RULE_POLICY_INGRESS, c->chains[k].policy_drop ? "policy drop" : "policy accept");
 }
 
 static int rule_list(int argc, char **argv)
@@ -42,9 +43,9 @@ static int rule_list(int argc, char **argv)
 
 	if (argc > 1)
 		return fail(EXIT_USAGE, "takes at most one chain");
-	if (argc && (only = words_chain(argv[0])) < 0)
-		return EXIT_USAGE;
 	err = generation_read(&c, NULL);
+	if (!err && argc && (only = words_chain(&c, argv[0])) < 0)
+		err = EXIT_USAGE;
 	if (!err)
 		err = counts_open(&counts, "rule_counts", sizeof(struct rule_count));
 	if (err) {
@@ -52,7 +53,7 @@ static int rule_list(int argc, char **argv)
 		return err;
 	}
 	out_list("rules");
-	for (int k = 0; k < CHAIN_COUNT; k++)
+	for (int k = 0; k < config_n_chains(&c); k++)
 		if (only < 0 || only == k)
 			emit_chain(&c, k, &counts);
 	out_list_end();
@@ -64,8 +65,8 @@ static int rule_list(int argc, char **argv)
 /* Place of the rule with an id in its chain, or -1. */
 static int place_of(const struct config *c, int chain, unsigned long id)
 {
-	for (int i = 0; i < c->chains[chain].n_rules; i++)
-		if (c->chains[chain].rules[i].id == id)
+	for (int i = 0; i < config_chain(c, chain)->n_rules; i++)
+		if (config_chain(c, chain)->rules[i].id == id)
 			return i;
 	return -1;
 }
@@ -73,15 +74,14 @@ static int place_of(const struct config *c, int chain, unsigned long id)
 static int rule_add(int argc, char **argv)
 {
 	struct config c;
-	int chain, at = -1, err;
+	int chain = -1, at = -1, err;
 	char *text;
 
 	if (argc < 2)
 		return fail(EXIT_USAGE, "takes a chain and a rule: rule add ingress ip saddr 192.0.2.0/24 drop");
-	chain = words_chain(argv[0]);
-	if (chain < 0)
-		return EXIT_USAGE;
 	err = generation_edit(&c);
+	if (!err && (chain = words_chain(&c, argv[0])) < 0)
+		err = EXIT_USAGE;
 	if (!err && before && (at = place_of(&c, chain, before)) < 0)
 		err = fail(EXIT_NOTHING, "chain %s has no rule with id %lu (rule list shows them)", argv[0], before);
 	text = words_join(argc - 1, argv + 1);
@@ -96,8 +96,8 @@ static int rule_add(int argc, char **argv)
 
 static int delete_rule(struct config *c, unsigned long id)
 {
-	for (int k = 0; k < CHAIN_COUNT; k++) {
-		struct chain *chain = &c->chains[k];
+	for (int k = 0; k < config_n_chains(c); k++) {
+		struct chain *chain = config_chain(c, k);
 		int i = place_of(c, k, id);
 
 		if (i < 0)
@@ -136,14 +136,15 @@ static int rule_del(int argc, char **argv)
 static int rule_policy(int argc, char **argv)
 {
 	struct config c;
-	int chain, err;
+	int chain = -1, err;
 
 	if (argc != 2 || (strcmp(argv[1], "accept") && strcmp(argv[1], "drop")))
 		return fail(EXIT_USAGE, "takes a chain and accept or drop");
-	chain = words_chain(argv[0]);
-	if (chain < 0)
-		return EXIT_USAGE;
 	err = generation_edit(&c);
+	if (!err && (chain = words_chain(&c, argv[0])) < 0)
+		err = EXIT_USAGE;
+	if (!err && chain >= CHAIN_COUNT)
+		err = fail(EXIT_USAGE, "%s: only ingress and egress have a policy", argv[0]);
 	if (!err) {
 		c.chains[chain].present = true;
 		c.chains[chain].policy_drop = !strcmp(argv[1], "drop");

@@ -13,13 +13,20 @@ static void emit(const struct set *s)
 	size_t size;
 	FILE *f = must(open_memstream(&text, &size));
 
-	spans_print(f, s->type, &s->elements, false);
+	set_type_print(f, s);
 	fclose(f);
 	out_row();
 	out_text("name", s->name);
-	out_text("type", config_type_text[s->type]);
+	out_text("type", text);
+	free(text);
+	f = must(open_memstream(&text, &size));
+	if (set_is_tupled(s))
+		set_elements_print(f, s, ", ");
+	else
+		spans_print(f, s->type, &s->elements, false);
+	fclose(f);
 	out_bool("interval", s->interval);
-	out_number("count", s->elements.n);
+	out_number("count", set_is_tupled(s) ? s->tuples.n : s->elements.n);
 	out_text("elements", text);
 	free(text);
 }
@@ -150,13 +157,20 @@ static int set_create(int argc, char **argv)
 	return err;
 }
 
+static bool rule_uses(const struct rule *r, const char *name)
+{
+	for (int m = 0; m < r->n_matches; m++)
+		if (r->matches[m].set && !strcmp(r->matches[m].set, name))
+			return true;
+	return r->vmap && r->vmap->set && !strcmp(r->vmap->set, name);
+}
+
 static bool in_use(const struct config *c, const char *name)
 {
-	for (int k = 0; k < CHAIN_COUNT; k++)
-		for (int i = 0; i < c->chains[k].n_rules; i++)
-			for (int m = 0; m < c->chains[k].rules[i].n_matches; m++)
-				if (c->chains[k].rules[i].matches[m].set && !strcmp(c->chains[k].rules[i].matches[m].set, name))
-					return true;
+	for (int k = 0; k < config_n_chains(c); k++)
+		for (int i = 0; i < config_chain(c, k)->n_rules; i++)
+			if (rule_uses(&config_chain(c, k)->rules[i], name))
+				return true;
 	return false;
 }
 
@@ -175,9 +189,7 @@ static int set_delete(int argc, char **argv)
 	if (!err && in_use(&c, argv[0]))
 		err = fail(EXIT_REFUSED, "rules look up @%s: delete them first", argv[0]);
 	if (!err) {
-		free(s->name);
-		free(s->comment);
-		spans_free(&s->elements);
+		set_free(s);
 		memmove(s, s + 1, (c.sets + c.n_sets - s - 1) * sizeof(*s));
 		c.n_sets--;
 		err = generation_apply(&c);

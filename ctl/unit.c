@@ -137,7 +137,7 @@ static struct part *part_room(struct units *u)
 	return memset(&u->part[u->n_parts++], 0, sizeof(*u->part));
 }
 
-static void add_parts(struct units *u, const struct cut *c, uint32_t rule, uint32_t entry, bool needs_ports)
+static void add_parts(struct units *u, const struct cut *c, uint32_t row, uint32_t entry, bool needs_ports)
 {
 	int n = c->saddr.n * c->daddr.n * c->n_sport * c->n_dport * c->n_proto, width = c->family == 4 ? 32 : 128;
 
@@ -146,7 +146,7 @@ static void add_parts(struct units *u, const struct cut *c, uint32_t rule, uint3
 		int dp = (at /= c->n_sport) % c->n_dport, proto = c->proto[at / c->n_dport];
 		struct part *p = part_room(u);
 
-		p->rule = rule;
+		p->row = row;
 		p->family = c->family;
 		set_address(p->saddr, c->saddr.v[s].value, width);
 		set_address(p->daddr, c->daddr.v[d].value, width);
@@ -163,15 +163,15 @@ static void add_parts(struct units *u, const struct cut *c, uint32_t rule, uint3
 	}
 }
 
-/* Cut a rule into parts for the groups of each family it may match. False: it must stay by itself. */
-static bool rule_parts(struct units *u, const struct rule *r, const struct constraints *k, uint32_t index)
+/* Cut a row into parts for the groups of each family it may match. False: it must stay by itself. */
+static bool row_parts(struct units *u, const struct row *r, uint32_t index)
 {
-	bool needs_ports = k->used & (FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT));
-	bool is_ip = k->used & ~FIELD_BIT(FIELD_FAMILY);
+	const struct constraints *k = &r->k;
+	bool needs_ports = k->used & (FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT)), is_ip = k->used & ~FIELD_BIT(FIELD_FAMILY);
 	uint32_t had = u->n_parts;
 	static struct cut c;
 
-	if (r->verdict == RULE_CONTINUE || k->used & FIELDS_EXTRA || !is_ip)
+	if (r->entry & RULE_CONTINUE_BIT || k->used & FIELDS_EXTRA || !is_ip)
 		return false;
 	for (int family = 4; family <= 6; family += 2) {
 		if (!asks_family(k, family))
@@ -180,7 +180,7 @@ static bool rule_parts(struct units *u, const struct rule *r, const struct const
 			u->n_parts = had;
 			return false;
 		}
-		add_parts(u, &c, index, rule_entry(r, k), needs_ports);
+		add_parts(u, &c, index, r->entry, needs_ports);
 	}
 	return true;
 }
@@ -339,9 +339,9 @@ static int by_position(const void *a, const void *b)
 	return x->position < y->position ? -1 : x->position > y->position;
 }
 
-static void single(struct units *u, uint32_t rule)
+static void single(struct units *u, uint32_t row)
 {
-	u->unit[u->n_units++] = (struct unit){ .position = rule, .rule = rule, .group = -1 };
+	u->unit[u->n_units++] = (struct unit){ .position = row, .row = row, .group = -1 };
 }
 
 static void finish(struct units *u, struct building *groups, int n)
@@ -358,7 +358,7 @@ static void finish(struct units *u, struct building *groups, int n)
 			continue;
 		}
 		u->group[u->n_groups] = b->group;
-		u->unit[u->n_units++] = (struct unit){ .position = u->part[b->group.parts[0]].rule, .group = u->n_groups++ };
+		u->unit[u->n_units++] = (struct unit){ .position = u->part[b->group.parts[0]].row, .group = u->n_groups++ };
 	}
 	free(groups);
 	qsort(u->unit, u->n_units, sizeof(*u->unit), by_position);
@@ -366,26 +366,26 @@ static void finish(struct units *u, struct building *groups, int n)
 		const struct unit *unit = &u->unit[i];
 
 		if (unit->group < 0)
-			u->unit_of[unit->rule] = i;
+			u->unit_of[unit->row] = i;
 		else
 			for (uint32_t p = 0; p < u->group[unit->group].n_parts; p++)
 				u->part[u->group[unit->group].parts[p]].unit = i;
 	}
 }
 
-int units_make(struct units *u, const struct chain *chain, const struct constraints *rules, bool grouped)
+int units_make(struct units *u, const struct rows *rows, bool grouped)
 {
 	struct building *groups = NULL;
 	int n = 0;
 
 	memset(u, 0, sizeof(*u));
-	u->unit = must(calloc(chain->n_rules + 1, sizeof(*u->unit)));
-	u->unit_of = must(malloc((chain->n_rules + 1) * sizeof(*u->unit_of)));
-	memset(u->unit_of, 0xff, (chain->n_rules + 1) * sizeof(*u->unit_of));
-	for (int r = 0; r < chain->n_rules; r++) {
+	u->unit = must(calloc(rows->n + 1, sizeof(*u->unit)));
+	u->unit_of = must(malloc((rows->n + 1) * sizeof(*u->unit_of)));
+	memset(u->unit_of, 0xff, (rows->n + 1) * sizeof(*u->unit_of));
+	for (int r = 0; r < rows->n; r++) {
 		uint32_t first = u->n_parts;
 
-		if (!grouped || !rule_parts(u, &chain->rules[r], &rules[r], r) || !place_parts(u, &groups, &n, first))
+		if (!grouped || !row_parts(u, &rows->v[r], r) || !place_parts(u, &groups, &n, first))
 			single(u, r);
 	}
 	finish(u, groups, n);

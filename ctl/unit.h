@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* unit: what the bits of the filter's rows stand for. Of few rules each is one; of many, those of a common shape share a hash table. */
+/* unit: what the bits of the filter's tables stand for. Of few rows each is one; of many, those of a common shape share a hash table. */
 #pragma once
-#include "constraint.h"
+#include "flatten.h"
 
-/* A rule, or a part of one whose values are not one prefix and one range, as it stands in a group. Addresses stand left in their words. */
+/* A row, or a part of one whose values are not one prefix and one range, as it stands in a group. Addresses stand left in their words. */
 struct part {
 	__u64 saddr[2], daddr[2];
 	uint16_t sport[2], dport[2];	/* from, to */
@@ -12,13 +12,13 @@ struct part {
 	uint8_t family;
 	bool needs_ports;
 	uint32_t entry;
-	uint32_t rule;			/* index in the chain */
+	uint32_t row;			/* index */
 	uint32_t unit;
 };
 
 struct unit {
-	uint32_t position;	/* of the first rule */
-	uint32_t rule;		/* index, when it is one rule */
+	uint32_t position;	/* of the first row */
+	uint32_t row;		/* index, when it is one row */
 	int group;		/* index, or -1 */
 };
 
@@ -33,13 +33,13 @@ struct units {
 	struct group *group;
 	struct part *part;
 	uint32_t n_units, n_groups, n_parts;
-	uint32_t *unit_of;	/* a rule's unit when it is one rule; ~0: its parts are in groups */
+	uint32_t *unit_of;	/* a row's unit when it is one row; ~0: its parts are in groups */
 };
 
-/* More rules than this are put in groups where they can be. */
+/* More rows than this are put in groups where they can be. */
 enum { UNITS_UNGROUPED = 2048 };
 
 /* `grouped`: whether to group at all. Units are at most FILTER_MAX_UNITS, or EXIT_FAILED after fail(). */
-int units_make(struct units *u, const struct chain *chain, const struct constraints *rules, bool grouped);
+int units_make(struct units *u, const struct rows *rows, bool grouped);
 uint32_t part_hash(const struct filter_group *g, const struct part *p);	/* its bucket */
 void units_free(struct units *u);

@@ -26,5 +26,6 @@ extern bool json;		/* -j */
  * quotes. malloc()ed. */
 char *words_join(int argc, char **argv);
 
-/* "word" is one of the chains: its number, or -1 after fail(). */
-int words_chain(const char *word);
+/* The number of the chain that is called `word`, or -1 after fail(). */
+struct config;
+int words_chain(const struct config *c, const char *word);

@@ -23,11 +23,15 @@ char *words_join(int argc, char **argv)
 	return text;
 }
 
-int words_chain(const char *word)
+int words_chain(const struct config *c, const char *word)
 {
-	for (int i = 0; i < CHAIN_COUNT; i++)
-		if (!strcmp(word, chain_name[i]))
-			return i;
-	fail(EXIT_USAGE, "%s: no such chain; ingress or egress", word);
+	char list[256] = "";
+	int n = config_n_chains(c), at = config_find_chain(c, word);
+
+	if (at >= 0)
+		return at;
+	for (int i = 0; i < n && strlen(list) < sizeof(list) - 40; i++)
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", !i ? "" : i == n - 1 ? " or " : ", ", config_chain_name(c, i));
+	fail(EXIT_USAGE, "%s: no such chain; %s", word, list);
 	return -1;
 }

@@ -111,6 +111,8 @@ struct filter_chain {
 	__u32 summary;		/* words of it */
 	__u32 stride;		/* both */
 	__u32 entries;		/* of the units: position of the first rule << 32 | FILTER_* or RULE_* bits and id */
+	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position; 0: at the next */
+	__u32 pad;
 	__u32 groups;		/* struct filter_group */
 	__u32 policy;		/* as an entry: id and verdict */
 	__u32 units, rules;
@@ -122,9 +124,10 @@ struct filter_chain {
 
 #define RULE_ID_MASK 0x7fffffu	/* bits 0-22: stable id */
 #define RULE_DROP_BIT (1u << 24)
-#define RULE_CONTINUE_BIT (1u << 25)	/* counts, the next rules decide */
+#define RULE_CONTINUE_BIT (1u << 25)	/* counts, others decide */
 #define RULE_VARIANT_BIT (1u << 26)	/* looks at what may differ between packets of a flow */
 #define FILTER_GROUP_BIT (1u << 31)	/* the unit is a group, its number in bits 0-22 */
+#define RULE_AUDIT_BIT (1u << 27)	/* would be dropped, if the chain did not only audit */
 
 /* A hash table of rules that name addresses at least as long as its prefixes, and ports and protocol where it has a mask for them. */
 struct filter_group {
@@ -186,7 +189,7 @@ static inline __attribute__((always_inline)) __u32 filter_hash(const struct filt
 	return h >> 32 & g->mask;
 }
 
-#define FILTER_MAX_UNITS 16384	/* four words of summary */
+#define FILTER_MAX_UNITS 65536	/* a summary of sixteen words */
 #define FILTER_CHAIN_BUCKETS 8	/* one behind the other, at most */
 
 /* Inner maps have one element of one of three sizes, in bytes: what is reached by offset must be of a size the verifier knows. */

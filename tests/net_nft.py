@@ -88,7 +88,7 @@ def rule(rng):
         lambda: "ether type " + rng.choice(("ip", "ip6", "arp", "8021q", "!= ip")),
     ]
     families = {"ip ": 4, "icmp ": 4, "ip6": 6, "icmpv6": 6, "exthdr": 6, "ether": 1, "@ll": 1}
-    protos = ("tcp", "udp", "sctp", "icmpv6", "icmp", "meta l4proto", "ip protocol")
+    protos = ("tcp", "udp", "sctp", "icmpv6", "icmp", "meta l4proto", "ip protocol", "ip6 nexthdr")
     parts, family, proto = [], None, None
     for _ in range(rng.choice((1, 1, 2, 3))):
         text = rng.choice(one)()
@@ -107,20 +107,56 @@ def rule(rng):
     return " ".join(parts) + " counter" + rng.choice(("", " accept", " drop", " drop"))
 
 
+CHAINS = ["c%d" % i for i in range(3)]         # each leads to later ones only
+
+
+def pairs(rng):
+    """A concatenation, in a set or a list, and what may stand beside it in one rule."""
+    addr, port = lambda: rng.choice(A4[:4] + ["10.0.0.5-10.0.0.7", "192.0.2.0/24"]), lambda: rng.choice(("22", "80", "8000-8100", "0-1", "443"))
+    some = lambda *parts: ", ".join({" . ".join(p() for p in parts): 0 for _ in range(rng.randrange(1, 4))})      # nft wants them disjoint
+    no = rng.choice(("", "", "!= "))
+    return rng.choice((
+        lambda: ("ip saddr . %s dport %s{ %s }" % (rng.choice(("tcp", "udp", "sctp")), no, some(addr, port))),
+        lambda: ("ip saddr . ip daddr %s{ %s }" % (no, some(addr, addr))),
+        lambda: ("ip saddr . tcp dport %s@pairs" % no),
+        lambda: ("ip6 saddr . udp dport %s{ %s }" % (no, some(lambda: rng.choice(A6[3:] + ["2001:db8::/126"]), port))),
+        lambda: ("meta l4proto . ip saddr %s{ %s }" % (no, some(lambda: rng.choice(("tcp", "udp", "icmp")), addr)))))()
+
+
+def vmap(rng, to):
+    ways = ["accept", "drop", "return", "continue"] + ["jump " + c for c in to] + ["goto " + c for c in to]
+    kind = rng.choice((("tcp dport", ["22", "53", "80", "8000-8100", "1023-1024"]), ("ip saddr", A4[:6] + ["192.0.2.0/24"]), ("meta l4proto", ["tcp", "udp", "icmp", "sctp"]),
+                       ("ip saddr . tcp dport", ["10.0.0.%d . %s" % (i, p) for i in (1, 2, 3) for p in ("22", "80", "8000-8100")])))
+    return "%s vmap { %s }" % (kind[0], ", ".join("%s : %s" % (v, rng.choice(ways)) for v in rng.sample(kind[1], rng.randrange(1, len(kind[1])))))
+
+
+def statement(rng, at):
+    """A rule of chain number `at`, -1: the first one."""
+    to, what = CHAINS[at + 1:], rng.random()
+    if what < 0.12:
+        return vmap(rng, to)
+    if what < 0.3:
+        return pairs(rng) + " counter" + rng.choice(("", " accept", " drop", " return") + tuple(" jump " + c for c in to))
+    if what < 0.5 and to:
+        return rule(rng).split(" counter")[0] + " counter " + rng.choice(("jump ", "jump ", "goto ")) + rng.choice(to)
+    return rule(rng).split(" counter")[0] + " counter return" if what < 0.56 else rule(rng)
+
+
 def few_places(rules):
     """Rules that read at most four places of the packet: weir has no more, and refuses."""
     seen, kept = set(), []
-    for text in rules:
+    for at, text in rules:
         places = set(re.findall(r"@[nlt]h?,\d+,\d+|@ll,\d+,\d+|ip hdrlength|tcp doff", text))
         if len(seen | places) <= 4:
             seen |= places
-            kept.append(text)
+            kept.append((at, text))
     return kept
 
 
 SETS_TEXT = """\
 set s4 { type ipv4_addr; flags interval; elements = { 10.0.0.3, 10.0.1.0/24, 198.51.100.128-198.51.100.255 } }
 set s6 { type ipv6_addr; flags interval; elements = { 2001:db8::4-2001:db8::5, fd00::/64 } }
+set pairs { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/30 . 80, 10.0.0.1 . 8000-8100, 192.0.2.7 . 22 } }
 """
 
 
@@ -159,12 +195,14 @@ def wires(lab):
 
 
 def weir_counts(lab):
-    return [r["packets"] for r in lab.ctl_json("rule", "list", "ingress")["rules"] if r["id"] > 2]
+    """Of the rules that say `counter`: maps have none."""
+    return {c: [r["packets"] for r in lab.ctl_json("rule", "list", c)["rules"] if r["id"] > 2 and "counter" in r["text"]] for c in ["ingress"] + CHAINS}
 
 
 def nft_counts(lab):
-    data = json.loads(lab.run_in("n", "nft", "-j", "list", "chain", "netdev", "t", "c").stdout)["nftables"]
-    return [next(e["counter"]["packets"] for e in r["rule"]["expr"] if "counter" in e) for r in data if "rule" in r][:-1]
+    data = json.loads(lab.run_in("n", "nft", "-j", "list", "table", "netdev", "t").stdout)["nftables"]
+    counts = lambda c: [e["counter"]["packets"] for r in data if "rule" in r and r["rule"]["chain"] == c for e in r["rule"]["expr"] if "counter" in e]
+    return dict({c: counts(c) for c in CHAINS}, ingress=counts("c")[:-1])
 
 
 def sent_all(lab, n):
@@ -181,14 +219,15 @@ def test_every_rule_counts_what_nft_counts(lab, wires, part):
     print("seed", SEED, "part", part)
     for _ in range(SETS // 4):
         later_fragments = rng.random() < 0.3
-        rules = [r for r in few_places([rule(rng) for _ in range(rng.randrange(1, 13))])
-                 if not later_fragments or not any(w in r for w in ("port", "flags", "type", "code", "tcp "))] or ["counter"]
-        body = "".join(" %s\n" % r for r in rules)
-        lab.apply(SETS_TEXT + "chain ingress {\n policy accept\n%s}\n" % body)
+        rules = few_places([(at, statement(rng, at)) for at in range(-1, len(CHAINS)) for _ in range(rng.randrange(1, 13 if at < 0 else 5))])
+        if later_fragments:
+            rules = [r for r in rules if not any(w in r[1] for w in ("port", "flags", "type", "code", "tcp "))] or [(-1, "counter")]
+        body = lambda at: "".join(" %s\n" % r for a, r in rules if a == at)
+        chains = "".join("chain %s {\n%s}\n" % (c, body(i)) for i, c in reversed(list(enumerate(CHAINS))))
         lab.apply("")           # counters of rules that stay stay: start anew
-        lab.apply(SETS_TEXT + "chain ingress {\n policy accept\n%s}\n" % body)
+        lab.apply(SETS_TEXT + chains + "chain ingress {\n policy accept\n%s}\n" % body(-1))
         text = ("flush ruleset\ntable netdev t {\n%s chain first { type filter hook ingress device \"b0\" priority -10; policy accept; counter; }\n"
-                " chain c { type filter hook ingress device \"b0\" priority 0; policy accept;\n%s counter\n }\n}\n" % (SETS_TEXT, body))
+                "%s chain c { type filter hook ingress device \"b0\" priority 0; policy accept;\n%s counter\n }\n}\n" % (SETS_TEXT, chains, body(-1)))
         path = os.path.join(lab.run_dir, "nft.conf")
         with open(path, "w") as f:
             f.write(text)
@@ -200,4 +239,4 @@ def test_every_rule_counts_what_nft_counts(lab, wires, part):
                 s.send(f)
         wait_for(lambda: sent_all(lab, (before + FRAMES, FRAMES)), 10, "all frames")
         ours, theirs = weir_counts(lab), nft_counts(lab)
-        assert ours == theirs, str([(r["reason"], r["packets"]) for r in lab.stats(hook="xdp", verdict="drop")]) + "\n" + "\n".join("%-60s weir %3d nft %3d" % (r, a, b) for r, a, b in zip(rules, ours, theirs))
+        assert ours == theirs, "%s\nweir %s\nnft  %s" % (text, ours, theirs)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """prog_datapath: single packets through the programs as the loader attached them (BPF_PROG_TEST_RUN): what happens to the packet, to its
 bytes, and to every counter. Vectors are data and their name is a sentence; tests/lab.py has the topology. Nothing here waits for time."""
+import collections
 import platform
 import random
 import re
@@ -338,6 +339,66 @@ def test_reads_fields_of_gso_packets_as_the_wire_will_carry_them(shared_tc):
         assert (shared_tc.skb(frame, gso_segs=5, gso_size=700)[0] == TC_SHOT) == hit
     shared_tc.apply(ingress("ip6 length 720 drop"))
     assert shared_tc.skb(bytes(E / V6 / T / Raw(bytes(3000))), gso_segs=5, gso_size=700)[0] == TC_SHOT
+
+
+CHAINS = """
+chain web { tcp flags & (syn|fin) == syn|fin drop; tcp dport 443 accept; tcp dport 81 return; tcp dport 82 goto last }
+chain last { ip saddr 10.0.0.9 drop; counter }
+set pairs { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/30 . 9000, 10.0.0.1 . 9000-9010 } }
+map ports { type inet_service : verdict; flags interval; elements = { 7000-7009 : drop, 7010 : accept, 7020 : jump last } }
+"""
+
+
+def by_chain(weir):
+    """Counter of packets by (chain, text)."""
+    return collections.Counter({(r["chain"], r["text"]): r["packets"] for r in weir.ctl("rule", "list")["rules"]})
+
+
+# rules of ingress | frame | which rules count it, the deciding one last | what happens
+LEADS = [
+    ("a jump reaches a rule", "tcp dport 1-1000 jump web", T, ["policy accept"], "pass"),
+    ("a rule behind a jump decides", "tcp dport 1-1000 jump web", TCP(dport=443), ["tcp dport 443 accept"], "pass"),
+    ("a chain drops", "jump web", TCP(dport=80, flags="SF"), ["tcp flags fin,syn / fin,syn drop"], "drop"),
+    ("a return leads on", "jump web\ntcp dport 81 drop", TCP(dport=81), ["tcp dport 81 drop"], "drop"),
+    ("a goto's end leads to where the jump was", "jump web\ntcp dport 82 drop", TCP(dport=82), ["counter", "tcp dport 82 drop"], "drop"),
+    ("a goto from the first chain ends in its policy", "goto last\ndrop", T, ["counter", "policy accept"], "pass"),
+    ("a jump counts when told to", "tcp dport 80 counter jump web", T, ["tcp dport 80 counter jump web", "policy accept"], "pass"),
+    ("a return counts when told to", "tcp dport 80 counter return\ndrop", T, ["tcp dport 80 counter return", "policy accept"], "pass"),
+    ("the same chain twice counts in one place", "jump last\njump last", T, ["counter"] * 2 + ["policy accept"], "pass"),
+    ("an element of a set of pairs", "ip saddr . tcp dport @pairs drop", TCP(dport=9005), ["ip saddr . tcp dport @pairs drop"], "drop"),
+    ("elements that overlap count once", "ip saddr . tcp dport @pairs counter", TCP(dport=9000), ["ip saddr . tcp dport @pairs counter",
+     "policy accept"], "pass"),
+    ("no element of a set of pairs", "ip saddr . tcp dport != @pairs drop", TCP(dport=9000), ["policy accept"], "pass"),
+    ("outside of a set of pairs", "ip saddr . tcp dport != @pairs drop", TCP(dport=8999), ["ip saddr . tcp dport != @pairs drop"], "drop"),
+    ("a map drops", "tcp dport vmap @ports", TCP(dport=7005), ["tcp dport vmap @ports"], "drop"),
+    ("a map jumps", "tcp dport vmap @ports\ndrop", TCP(dport=7020), ["counter", "drop"], "drop"),
+    ("a map without the value", "tcp dport vmap @ports\ndrop", TCP(dport=7021), ["drop"], "drop"),
+    ("an audit counts and passes", "audit\ntcp dport 80 drop", T, ["tcp dport 80 drop"], "pass"),
+    ("an audit of a chain that is led to", "audit\njump web", TCP(dport=80, flags="SF"), ["tcp flags fin,syn / fin,syn drop"], "pass"),
+]
+
+
+@pytest.mark.parametrize("rules, l4, counts, verdict", [pytest.param(*v[1:], id=v[0]) for v in LEADS])
+def test_leads(shared, rules, l4, counts, verdict):
+    shared.apply("")
+    shared.apply(CHAINS + ingress(rules))
+    for _ in range(2):	# the second time, the flow may know the answer
+        before = by_chain(shared)
+        assert shared.xdp(E / V4 / l4)[0] == (XDP_DROP if verdict == "drop" else XDP_PASS)
+        assert sorted(text for _, text in (by_chain(shared) - before).elements()) == sorted(counts)
+    assert shared.difference() == (0, 0)
+
+
+def test_rules_of_chains_keep_their_ids_and_counts(shared):
+    shared.apply("")
+    shared.apply(CHAINS + ingress("jump last"))
+    ids = lambda: {(r["chain"], r["text"]): r["id"] for r in shared.ctl("rule", "list")["rules"]}
+    before = ids()
+    shared.xdp(E / V4 / T)
+    shared.apply("chain first { jump last; }" + CHAINS + ingress("jump first\ntcp dport 1 drop\njump last"))
+    assert {k: v for k, v in ids().items() if k in before} == before
+    shared.xdp(E / V4 / T)
+    assert by_chain(shared)[("last", "counter")] == 3
 
 
 def test_rules_that_ask_for_more_than_the_flow_are_asked_for_each_packet(shared):

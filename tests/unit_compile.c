@@ -12,7 +12,7 @@
 #include "../ctl/compile.h"	/* before cmocka.h, whose macro fail() hides ours */
 #include <cmocka.h>
 
-enum { RULE_SETS = 400, PACKETS = 600, MAX_TEXT = 1 << 18 };
+enum { RULE_SETS = 250, PACKETS = 600, MAX_TEXT = 1 << 18 };
 
 static uint64_t state;
 
@@ -156,8 +156,48 @@ static void add_operand(struct text *t, enum config_type type)
 	add(t, " } ");
 }
 
+enum { USERS = 4 };		/* chains u0 … u3; each leads to later ones only */
+
+static void add_tuple(struct text *t, int i)
+{
+	if (i)
+		add(t, ", ");
+	add_value(t, TYPE_IPV4_ADDR);
+	add(t, " . ");
+	add_value(t, TYPE_INET_SERVICE);
+}
+
+/* `chain`: of the rule, -1: ingress. */
+static void add_decision(struct text *t, int chain)
+{
+	int to = chain + 1 + below(USERS - 1 - chain > 0 ? USERS - 1 - chain : 1), what = below(10);
+	bool leads = chain < USERS - 1;
+
+	if (leads && what == 0)
+		add(t, "jump u%d\n", to);
+	else if (leads && what == 1)
+		add(t, "goto u%d\n", to);
+	else if (what == 2)
+		add(t, "return\n");
+	else if (leads && what == 3)
+		add(t, "tcp dport vmap { %u : accept, %u-%u : jump u%d, 600-700 : drop, 701-800 : continue, 801-900 : return, 901 : goto u%d }\n",
+		    below(100), 100 + below(50), 200 + below(300), to, to);
+	else
+		add(t, "%s\n", (const char *[]){ "accept", "drop", "counter", "counter drop" }[below(4)]);
+}
+
+static void add_concatenation(struct text *t)
+{
+	int n = 1 + below(3);
+
+	add(t, "ip saddr . tcp dport %s{ ", below(3) ? "" : "!= ");
+	for (int i = 0; i < n; i++)
+		add_tuple(t, i);
+	add(t, " } ");
+}
+
 /* Families and protocols must agree in one rule, and `meta l4proto` may contradict ports: drawn so that most rules can match. */
-static void add_rule(struct text *t)
+static void add_rule(struct text *t, int chain)
 {
 	static const enum config_key any[] = { KEY_META_L4PROTO, KEY_VLAN_ID, KEY_IIFNAME, KEY_ETHER_SADDR, KEY_ETHER_DADDR, KEY_ETHER_TYPE,
 					       KEY_VLAN_PCP, KEY_META_LENGTH, KEY_META_PROTOCOL, KEY_META_NFPROTO, KEY_META_MARK,
@@ -186,7 +226,9 @@ static void add_rule(struct text *t)
 		add_flags(t);
 	if (!below(4))
 		add_read(t, family, !what);
-	add(t, "%s\n", (const char *[]){ "accept", "drop", "counter", "counter drop" }[below(4)]);
+	if (family == 4 && !what && !below(4))
+		add_concatenation(t);
+	add_decision(t, chain);
 }
 
 /* Rules that contradict themselves are refused: others take their place. */
@@ -197,13 +239,14 @@ static void random_config(struct config *c, int n_rules)
 	t->n = 0;
 	for (int i = 0; i < SETS; i++)
 		add_set(t, i);
-	add(t, "chain ingress {\npolicy %s\n}\nchain egress {\ntcp dport 22 drop\n}\n", below(2) ? "accept" : "drop");
+	add(t, "chain ingress {\npolicy %s\n}\nchain egress {\ntcp dport 22 drop\n}\n"
+	    "chain u0 {\n}\nchain u1 {\n}\nchain u2 {\n}\nchain u3 {\n}\n", below(2) ? "accept" : "drop");
 	if (config_parse(c, "random", t->s))
 		fail_msg("%s\n%s", fail_message(), t->s);
-	while (c->chains[CHAIN_INGRESS].n_rules < n_rules) {
+	for (int tries = 0, chain = -1; c->chains[CHAIN_INGRESS].n_rules < n_rules; chain = below(4) ? -1 : (int)below(USERS)) {
 		t->n = 0;
-		add_rule(t);
-		if (config_add_rule(c, CHAIN_INGRESS, -1, t->s))
+		add_rule(t, tries++ > 20 * n_rules ? -1 : chain);
+		if (config_add_rule(c, chain < 0 ? CHAIN_INGRESS : CHAIN_COUNT + chain, -1, t->s))
 			fail_clear();
 	}
 	free(t);
@@ -231,15 +274,16 @@ static const enum filter_field field_of[KEY_COUNT] = {
 /* Places that rules name get their fields in the order of the text. */
 static enum filter_field field_of_match(const struct config *c, const struct match *m)
 {
-	const struct chain *k = &c->chains[CHAIN_INGRESS];
 	struct raw seen[FILTER_RAWS];
 	int n = 0, at;
 
 	if (!m->raw.length)
 		return field_of[m->key];
-	for (int i = 0; i < k->n_rules; i++) {
-		for (int j = 0; j < k->rules[i].n_matches; j++) {
-			const struct raw *r = &k->rules[i].matches[j].raw;
+	for (int k = 0, i = 0; k < config_n_chains(c); i + 1 < config_chain(c, k)->n_rules ? i++ : (k++, i = 0)) {
+		const struct chain *chain = config_chain(c, k);
+
+		for (int j = 0; chain->n_rules && j < chain->rules[i].n_matches; j++) {
+			const struct raw *r = &chain->rules[i].matches[j].raw;
 
 			for (at = 0; at < n && !raw_equal(&seen[at], r); at++)
 				;
@@ -415,22 +459,83 @@ static bool match_holds(const struct config *c, const struct match *m, const str
 	return in != m->negate;
 }
 
+enum { NAIVE_END = -1, NAIVE_RETURN = -2 };
+
+/* The first element that has the packet's values. */
+static const struct value_tuple *tuple_found(const struct match *m, const struct field_values *v)
+{
+	for (int i = 0; i < m->tuples.n; i++) {
+		bool in = true;
+
+		for (int k = 0; k < m->n_keys && in; k++) {
+			const struct span *s = &m->tuples.v[i].part[k];
+			u128 x = (u128)v->hi[field_of[m->keys[k]]] << 64 | v->lo[field_of[m->keys[k]]];
+
+			in = s->lo <= x && x <= s->hi;
+		}
+		if (in)
+			return &m->tuples.v[i];
+	}
+	return NULL;
+}
+
+static bool keys_there(const struct match *m, const struct field_values *v)
+{
+	for (int k = 0; k < m->n_keys; k++)
+		if (!implied(&(struct match){ .key = m->keys[k] }, field_of[m->keys[k]], v))
+			return false;
+	return true;
+}
+
+static bool rule_matches(const struct config *c, const struct rule *r, const struct field_values *v)
+{
+	for (int i = 0; i < r->n_matches; i++) {
+		const struct match *m = &r->matches[i];
+
+		if (m->n_keys == 1 ? !match_holds(c, m, v) : !keys_there(m, v) || !!tuple_found(m, v) == m->negate)
+			return false;
+	}
+	return true;
+}
+
+/* Id of the rule that decides, NAIVE_END or NAIVE_RETURN. */
+static int naive_walk(const struct config *c, const struct chain *k, const struct field_values *v, bool *drops)
+{
+	for (int i = 0; i < k->n_rules; i++) {
+		const struct rule *r = &k->rules[i];
+		const struct value_tuple *t = NULL;
+		enum rule_verdict verdict = r->verdict;
+		const char *target = r->target;
+		int got = NAIVE_END;
+
+		if (!rule_matches(c, r, v))
+			continue;
+		if (r->vmap) {
+			t = keys_there(r->vmap, v) ? tuple_found(r->vmap, v) : NULL;
+			verdict = t ? t->verdict : RULE_CONTINUE;
+			target = t ? t->target : NULL;
+		}
+		*drops = verdict == RULE_DROP;
+		if (verdict == RULE_ACCEPT || verdict == RULE_DROP)
+			return r->id;
+		if (verdict == RULE_RETURN)
+			return NAIVE_RETURN;
+		if (target)
+			got = naive_walk(c, config_chain(c, config_find_chain(c, target)), v, drops);
+		if (got >= 0 || verdict == RULE_GOTO)
+			return got;
+	}
+	return NAIVE_END;
+}
+
 /* Id of the rule that decides, 0: the policy. */
 static uint32_t naive_classify(const struct config *c, const struct field_values *v, bool *drops)
 {
-	const struct chain *k = &c->chains[CHAIN_INGRESS];
+	int got = naive_walk(c, &c->chains[CHAIN_INGRESS], v, drops);
 
-	for (int i = 0; i < k->n_rules; i++) {
-		bool holds = k->rules[i].verdict != RULE_CONTINUE;
-
-		for (int m = 0; holds && m < k->rules[i].n_matches; m++)
-			holds = match_holds(c, &k->rules[i].matches[m], v);
-		*drops = k->rules[i].verdict == RULE_DROP;
-		if (holds)
-			return k->rules[i].id;
-	}
-	*drops = k->policy_drop;
-	return 0;
+	if (got < 0)
+		*drops = c->chains[CHAIN_INGRESS].policy_drop;
+	return got < 0 ? 0 : got;
 }
 
 /* ---- tests */
@@ -466,10 +571,11 @@ static void check_config(int n_rules, struct tally *tally)
 	uint32_t id = RULE_FIRST;
 
 	random_config(&c, n_rules);
-	for (int k = 0; k < CHAIN_COUNT; k++)
-		for (int i = 0; i < c.chains[k].n_rules; i++)
-			c.chains[k].rules[i].id = id++;
-	assert_int_equal(compile_grouping(&out, &c, below(2) ? INT32_MAX : 0), 0);
+	for (int k = 0; k < config_n_chains(&c); k++)
+		for (int i = 0; i < config_chain(&c, k)->n_rules; i++)
+			config_chain(&c, k)->rules[i].id = id++;
+	if (compile_grouping(&out, &c, below(2) ? INT32_MAX : 0))
+		fail_msg("%s", fail_message());
 	for (int i = 0; i < PACKETS; i++)
 		check_packet(&c, &out, tally);
 	compiled_free(&out);
@@ -499,8 +605,9 @@ static uint32_t classify_text(const char *text, const struct field_values *v)
 
 	if (config_parse(&c, "text", text))
 		fail_msg("%s: %s", text, fail_message());
-	for (int i = 0; i < c.chains[CHAIN_INGRESS].n_rules; i++)
-		c.chains[CHAIN_INGRESS].rules[i].id = id++;
+	for (int k = 0; k < config_n_chains(&c); k++)
+		for (int i = 0; i < config_chain(&c, k)->n_rules; i++)
+			config_chain(&c, k)->rules[i].id = id++;
 	assert_int_equal(compile(&out, &c), 0);
 	entry = compiled_classify(&out, CHAIN_INGRESS, v);
 	assert_int_equal(entry, model_classify(&c, CHAIN_INGRESS, v));
@@ -523,7 +630,7 @@ static struct field_values tcp4(uint32_t saddr, uint16_t dport)
 	return v;
 }
 
-enum { POLICY = RULE_POLICY_INGRESS, FIRST = RULE_FIRST, SECOND };
+enum { POLICY = RULE_POLICY_INGRESS, FIRST = RULE_FIRST, SECOND, THIRD, FOURTH };
 
 static void decides_by_what_the_sentence_says(void **unused)
 {
@@ -547,15 +654,50 @@ static void decides_by_what_the_sentence_says(void **unused)
 		{ "flags may differ between packets of a flow", "tcp flags syn drop", FIRST | RULE_DROP_BIT | RULE_VARIANT_BIT },
 		{ "the same field twice: both hold", "tcp dport 70-90 tcp dport 80-100 drop", FIRST | RULE_DROP_BIT },
 		{ "the same field twice: one does not", "tcp dport 70-90 tcp dport != 80 drop", POLICY },
+		{ "an element of a concatenation", "ip saddr . tcp dport { 10.0.0.2 . 80, 10.0.0.0/30 . 79-81 } drop", FIRST | RULE_DROP_BIT },
+		{ "no element of a concatenation", "ip saddr . tcp dport { 10.0.0.1 . 81, 10.0.0.2 . 80 } drop", POLICY },
+		{ "parts of different elements are no element", "ip saddr . tcp dport { 10.0.0.1 . 81, 10.0.0.2 . 80, 10.0.0.1 . 79 } drop", POLICY },
+		{ "not in a concatenation", "ip saddr . tcp dport != { 10.0.0.1 . 81, 10.0.0.2 . 80 } drop", FIRST | RULE_DROP_BIT },
+		{ "in a negated concatenation", "ip saddr . tcp dport != { 10.0.0.1 . 80, 10.0.0.2 . 80 } drop", POLICY },
+		{ "what lacks a part is in no concatenation", "ip saddr . udp dport != { 10.0.0.1 . 81 } drop", POLICY },
+		{ "a rule behind a negated concatenation", "ip saddr . tcp dport != { 10.0.0.1 . 80 } accept\ndrop", SECOND | RULE_DROP_BIT },
+		{ "two concatenations", "ip saddr . tcp dport { 10.0.0.1 . 80 } ip saddr . tcp sport != { 10.0.0.1 . 2 } drop", FIRST | RULE_DROP_BIT },
+		{ "a set of concatenations", "ip saddr . tcp dport @pairs drop", FIRST | RULE_DROP_BIT },
+		{ "the first way wins over later rules", "ip saddr . tcp dport { 10.0.0.0/8 . 80, 10.0.0.1 . 80-90 } counter\ndrop", SECOND | RULE_DROP_BIT },
+		{ "a map accepts", "tcp dport vmap { 80 : accept, 81-90 : drop }\ndrop", FIRST },
+		{ "a map drops", "tcp dport vmap { 81-90 : accept, 80 : drop }", FIRST | RULE_DROP_BIT },
+		{ "a map has no element", "tcp dport vmap { 81-90 : drop }\ndrop", SECOND | RULE_DROP_BIT },
+		{ "a map says continue", "tcp dport vmap { 80 : continue }\ndrop", SECOND | RULE_DROP_BIT },
+		{ "a map of concatenations", "ip saddr . tcp dport vmap { 10.0.0.0/8 . 80 : drop }", FIRST | RULE_DROP_BIT },
+		{ "a named map", "ip saddr vmap @verdicts", FIRST | RULE_DROP_BIT },
+		{ "a jump into a chain that decides", "tcp dport 80 jump drops", THIRD | RULE_DROP_BIT },
+		{ "a jump that is not made", "tcp dport 81 jump drops", POLICY },
+		{ "a jump into a chain that does not decide", "jump nothing\ndrop", SECOND | RULE_DROP_BIT },
+		{ "a goto into a chain that does not decide", "goto nothing\ndrop", POLICY },
+		{ "a return leads back", "jump returns\naccept", SECOND },
+		{ "a return from the first chain is the policy", "tcp dport 80 return\ndrop", POLICY },
+		{ "a goto's return leads where the jump came from", "jump goes\ncounter\naccept", THIRD },
+		{ "a map jumps", "tcp dport vmap { 80 : jump drops, 81 : accept }\naccept", FOURTH | RULE_DROP_BIT },
+		{ "a map goes to where nothing is", "tcp dport vmap { 80 : goto nothing }\ndrop", POLICY },
+		{ "a jump by concatenation is made once", "ip saddr . tcp dport { 10.0.0.1 . 80, 10.0.0.0/8 . 0-100 } jump counts\ndrop", SECOND | RULE_DROP_BIT },
+		{ "an audit drops nothing", "audit\ntcp dport 80 drop", FIRST | RULE_AUDIT_BIT },
+		{ "nor does its policy", "audit\npolicy drop", POLICY | RULE_AUDIT_BIT },
+		{ "a return by flags may differ", "jump flags\ndrop", SECOND | RULE_DROP_BIT },
+		{ "a jump by flags may differ", "tcp flags syn jump drops", THIRD | RULE_DROP_BIT | RULE_VARIANT_BIT },
 	};
 	struct field_values v = tcp4(0x0a000001, 80);
 
 	(void)unused;
 	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
-		char text[512];
+		char text[1024];
 		uint32_t got;
 
-		snprintf(text, sizeof(text), "set none { type ipv4_addr; flags interval }\nchain ingress {\n%s\n}\n", vectors[i].rules);
+		snprintf(text, sizeof(text), "set none { type ipv4_addr; flags interval }\n"
+			 "set pairs { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/24 . 80, 10.0.0.1 . 90-99 } }\n"
+			 "map verdicts { type ipv4_addr : verdict; elements = { 10.0.0.1 : drop, 10.0.0.2 : accept } }\n"
+			 "chain ingress {\n%s\n}\nchain drops { udp dport 1 accept; tcp dport 80 drop }\nchain nothing { tcp dport 81 drop }\n"
+			 "chain returns { tcp dport 80 return; drop }\nchain goes { goto returns; drop }\nchain counts { counter; counter }\n"
+			 "chain flags { tcp flags syn return; drop }\n", vectors[i].rules);
 		got = classify_text(text, &v);
 		if (got != vectors[i].entry)
 			fail_msg("%s: %#x, not %#x", vectors[i].name, got, vectors[i].entry);

@@ -119,6 +119,18 @@ static const struct vector {
 	{ "takes_a_part_of_the_packets", "meta random < 0x40000000 drop", "meta random 0-1073741823 drop" },
 	{ "takes_vlan_priorities", "vlan id 5 vlan pcp { 3, 5-7 } drop", NULL },
 	{ "takes_header_fields_read_by_place", "tcp window 0 tcp doff > 5 ip hdrlength 6-15 drop", "tcp window 0 tcp doff 6-15 ip hdrlength 6-15 drop" },
+	{ "jumps", "tcp dport 22 counter jump c comment \"x\"", NULL },
+	{ "goes_to_a_chain", "goto c", NULL },
+	{ "returns", "ip saddr 10.0.0.1 return", NULL },
+	{ "takes_a_concatenation", "ip saddr . tcp dport { 10.0.0.0/8 . 22, 10.0.0.1 . 80-90, 10.0.0.1 . 22 } drop",
+	  "ip saddr . tcp dport { 10.0.0.0/8 . 22, 10.0.0.1 . 22, 10.0.0.1 . 80-90 } drop" },
+	{ "takes_an_element_of_a_concatenation_once", "ip saddr . tcp dport { 10.0.0.1 . ssh, 10.0.0.1 . 22 } drop", "ip saddr . tcp dport { 10.0.0.1 . 22 } drop" },
+	{ "negates_a_concatenation", "iifname . meta l4proto . th dport != { \"eth*\" . tcp . 1-5 } drop", NULL },
+	{ "takes_a_verdict_map", "ip saddr 10.0.0.1 counter tcp dport vmap { 80: jump c, 22 : accept, 1-5 : drop , 90 : goto c, 91 : return, 92 : continue }",
+	  "ip saddr 10.0.0.1 counter tcp dport vmap { 1-5 : drop, 22 : accept, 80 : jump c, 90 : goto c, 91 : return, 92 : continue }" },
+	{ "takes_a_map_of_addresses", "ip6 saddr vmap { 2001:db8:: : drop, 2001:db8::/32: drop }", "ip6 saddr vmap { 2001:db8:: : drop, 2001:db8::/32 : drop }" },
+	{ "takes_a_map_of_concatenations", "ip saddr . tcp dport vmap { 10.0.0.1 . 22 : accept, 10.0.0.2 . 22 : drop }", NULL },
+	{ "takes_a_map_of_bits_by_place", "@th,16,16 vmap { 0x35 : drop }", NULL },
 	{ "joins_many_matches", "ip saddr 10.0.0.0/8 tcp dport 22 tcp flags syn iifname \"eth0\" counter drop", NULL },
 };
 
@@ -126,7 +138,7 @@ static char *in_chain(const char *rule)
 {
 	char *text;
 
-	assert_true(asprintf(&text, "chain ingress {\n    policy accept\n    %s\n}\n", rule) > 0);
+	assert_true(asprintf(&text, "chain ingress {\n    policy accept\n    %s\n}\nchain c {\n}\n", rule) > 0);
 	return text;
 }
 
@@ -180,6 +192,13 @@ static const struct vector texts[] = {
 	  " backend 10.0.0.1 weight 0\n backend 2001:db8::2 weight 1 }",
 	  "service web {\n    listen 192.0.2.1:80/tcp\n    listen [2001:db8::1]:443/udp\n    forward ipip\n"
 	  "    backend 10.0.0.1 weight 0\n    backend 2001:db8::2\n}\n" },
+	{ "takes_sets_of_concatenations", "set s { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.1 . 1-5, 10.0.0.0/8 . 22 } }",
+	  "set s {\n    type ipv4_addr . inet_service\n    flags interval\n    elements = { 10.0.0.0/8 . 22, 10.0.0.1 . 1-5 }\n}\n" },
+	{ "takes_maps", "map m { type inet_service : verdict\n elements = { 80 : drop, 22: jump c } }\nchain c { }\nchain ingress { tcp dport vmap @m }",
+	  "map m {\n    type inet_service : verdict\n    elements = { 22 : jump c, 80 : drop }\n}\n"
+	  "chain ingress {\n    policy accept\n    tcp dport vmap @m\n}\nchain c {\n}\n" },
+	{ "takes_an_audit", "chain ingress { policy drop; audit; jump x }\nchain x { drop }",
+	  "chain ingress {\n    policy drop\n    audit\n    jump x\n}\nchain x {\n    drop\n}\n" },
 	{ "orders_the_objects", "service a { listen 192.0.2.1:80/tcp; forward l2; backend 10.0.0.1 }\nchain ingress { }\ninterface eth0",
 	  "interface eth0\nchain ingress {\n    policy accept\n}\nservice a {\n    listen 192.0.2.1:80/tcp\n    forward l2\n    backend 10.0.0.1\n}\n" },
 };
@@ -234,7 +253,7 @@ static void leaves_all_as_it_was_when_words_are_wrong(void **state)
 	expect_failure(config_add_rule(&c, CHAIN_INGRESS, 0, "ip saddr @t drop"), "unknown set \"t\"");
 	expect_failure(config_add_rule(&c, CHAIN_INGRESS, 0, "accept\naccept"), "unexpected \"accept\", expected end of line");
 	expect_failure(config_add_rule(&c, CHAIN_INGRESS, 0, ""),
-		       "unexpected end of the text, expected accept, drop, counter, comment or a match");
+		       "unexpected end of the text, expected accept, drop, jump, goto, return, counter, comment or a match");
 	expect_failure(config_add_service(&c, "web", "listen 192.0.2.2:80/tcp forward l2 backend 10.0.0.1"),
 		       "service web exists already");
 	expect_failure(config_add_service(&c, "www", "listen 192.0.2.1:80/tcp forward l2 backend 10.0.0.1"),

@@ -155,9 +155,17 @@ def rule(draw, sets):
             parts.append(f"{key} {op}" if kind != "mark" or "&" not in op else f"{key} & 0xfffffff0 != 0x50")
             continue
         parts.append(f"{key} {draw(st.sampled_from(['', '== ', '!= ']))}{draw(st.one_of(values))}")
+    if draw(st.booleans()) and family in (None, 4) and proto in (None, 6):
+        family, proto = 4, 6
+        element = st.tuples(TYPES["ipv4_addr"][1], TYPES["inet_service"][1]).map(" . ".join)
+        parts.append("ip saddr . tcp dport " + draw(st.sampled_from(["", "!= ", "== "])) + draw(braces(element, 1)))
     if draw(st.booleans()):
         parts.append(draw(st.sampled_from(["counter", "counter packets 5 bytes 10"])))
-    verdict = draw(st.sampled_from(["accept", "drop", ""]))
+    verdict = draw(st.sampled_from(["accept", "drop", "", "return", "jump other", "goto other", "vmap"]))
+    if verdict == "vmap":
+        way = st.sampled_from(["accept", "drop", "jump other", "return", "continue"])
+        ports = draw(st.lists(st.integers(0, 65535), min_size=1, max_size=6, unique=True))
+        verdict = "th dport vmap { " + draw(st.sampled_from([", ", ",\n"])).join(f"{p}{draw(st.sampled_from([' : ', ': ']))}{draw(way)}" for p in ports) + " }"
     if verdict or not any(p.startswith("counter") for p in parts):
         parts.append(verdict or "drop")
     if draw(st.booleans()):
@@ -182,6 +190,11 @@ def config(draw):
     for chain in draw(st.sampled_from([[], ["ingress"], ["egress", "ingress"]])):
         body = draw(st.sampled_from([[], ["policy accept"], ["policy drop"]])) + draw(st.lists(rule(sets), max_size=5))
         objects.append(f"chain {chain} {{\n" + draw(sep).join(body) + "\n}")
+    objects.append("chain other { " + draw(st.sampled_from(["", "tcp dport 22 accept", "return"])) + " }")
+    if draw(st.booleans()) and not {"pairs", "ways"} & set(sets):
+        pair = st.tuples(TYPES["ipv4_addr"][1], TYPES["inet_service"][1]).map(" . ".join)
+        objects.append("set pairs { type ipv4_addr . inet_service; flags interval; elements = " + draw(braces(pair, 1)) + " }")
+        objects.append("map ways { type inet_service : verdict; elements = { 1 : jump other, 2 : drop } }")
     for i, service in enumerate(draw(st.lists(name, max_size=3, unique=True))):
         body = [f"listen 192.0.2.{i + 1}:{p}/{draw(st.sampled_from(['tcp', 'udp']))}"
                 for p in draw(st.lists(st.integers(1, 65535), min_size=1, max_size=3, unique=True))]

@@ -152,7 +152,7 @@ static __always_inline void probe_rule(struct filter_key *k, const struct filter
 	__u32 sport = k->ports >> 16, dport = k->ports & 0xffff, position = r->position & ~FILTER_NEEDS_PORTS;
 
 	wrong |= ((r->proto ^ k->proto) & r->proto_mask) | (r->position >> 31 & ~k->has_ports);
-	if (wrong || !r->entry || position >= k->position)
+	if (wrong || !r->entry || position >= k->position || position < k->from)
 		return;
 	if (sport < r->sport[0] || sport > r->sport[1] || dport < r->dport[0] || dport > r->dport[1])
 		return;
@@ -287,6 +287,31 @@ static __always_inline int walk_next(struct filter_key *k, const struct filter_c
 	return 1;
 }
 
+static __always_inline void walk_begin(struct filter_walk *w, __u32 summary, __u32 words)
+{
+	w->words = !summary && words;
+	w->units = 0;
+	w->summary = 0;
+}
+
+/* A unit that decides nothing: it counts, if it has an id, and says where to go on. What a group gave before that place is passed by, and the groups
+ * are asked again. */
+static __always_inline void walk_on(struct filter_key *k, struct filter_walk *w, __u32 entry, __u32 leap, __u32 summary, __u32 words)
+{
+	if (entry & (RULE_ID_MASK | RULE_VARIANT_BIT))
+		k->cacheable = 0;
+	if (entry & RULE_ID_MASK)
+		rule_add(entry & RULE_ID_MASK, k->packets, k->bytes);
+	if (!leap)
+		return;
+	k->from = leap;
+	if (k->position >= leap)
+		return;
+	k->position = ~0u;
+	k->found = 0;
+	walk_begin(w, summary, words);
+}
+
 /* 1: done, with or without a rule. */
 static __always_inline int walk_step(struct filter_key *k, const struct filter_chain *c, struct filter_walk *w, __u32 size)
 {
@@ -297,9 +322,9 @@ static __always_inline int walk_step(struct filter_key *k, const struct filter_c
 		return 1;
 	if (!w->units)
 		return 0;
-	unit = ctz64(w->units);
+	unit = w->word * 64 + ctz64(w->units);
 	w->units &= w->units - 1;
-	e = *word_at(c, c->entries + w->word * 64 + unit, size);
+	e = *word_at(c, c->entries + unit, size);
 	entry = e;
 	if (e >> 32 >= k->position)	/* no unit from here on has a rule before the one found */
 		return 1;
@@ -307,9 +332,10 @@ static __always_inline int walk_step(struct filter_key *k, const struct filter_c
 		filter_probe(k, entry & RULE_ID_MASK);
 		return 0;
 	}
+	if (e >> 32 < k->from)
+		return 0;
 	if (entry & RULE_CONTINUE_BIT) {
-		k->cacheable = 0;
-		rule_add(entry & RULE_ID_MASK, k->packets, k->bytes);
+		walk_on(k, w, entry, *word_at(c, c->leaps + unit, size), c->summary, c->words);
 		return 0;
 	}
 	k->position = e >> 32;
@@ -378,13 +404,12 @@ static __always_inline int classify_by(struct filter_key *k, __u32 size)
 			if ((c->fields & FIELDS_EXTRA) >> f & 1)
 				k->row[f] = filter_row(k, f);
 	}
-	k->walk.words = !c->summary && c->words;
-	k->walk.units = 0;
-	k->walk.summary = 0;
+	walk_begin(&k->walk, c->summary, c->words);
 	for (int i = 0; i < QUICK_STEPS; i++)
 		if (walk_step(k, c, &k->walk, size))
 			goto done;
-	bpf_loop(MAX_STEPS, walk_more, &k, 0);
+	if (bpf_loop(MAX_STEPS, walk_more, &k, 0) >= MAX_STEPS)
+		return -1;
 done:
 	if (!k->found)
 		k->found = c->policy;
@@ -488,6 +513,7 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	k->packets = p->packets;
 	k->bytes = p->ip_bytes ? p->ip_bytes : p->len;
 	k->position = ~0u;
+	k->from = 0;
 	k->found = 0;
 	k->cacheable = 1;
 	filter_key_core(k, p);

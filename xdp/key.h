@@ -35,6 +35,7 @@ struct filter_key {
 	struct filter_walk walk;
 	__u32 word;		/* filter_extra()'s */
 	__u32 position;		/* of the rule found */
+	__u32 from;		/* rules before are passed by */
 	__u32 found;		/* its entry; 0: none yet */
 	__u32 cacheable;
 };

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* tables: a field's spans → disjoint intervals → classes of values with equal rows. */
+#include <stdlib.h>
+#include <string.h>
+#include "tables.h"
+
+enum {
+	MAX_BOUNDS = 1 << 20,	/* the datapath's binary search takes 20 steps */
+	WIDE_NODES = 24 << 20,	/* bytes that a trie of wide nodes with its rows may take: a walk of half the steps */
+};
+
+/* ---- words */
+
+uint32_t memory_take(struct memory *w, uint32_t n)
+{
+	uint32_t at = w->n;
+
+	if (w->n + n > w->capacity) {
+		w->capacity = (w->n + n) * 2;
+		w->v = must(realloc(w->v, w->capacity * sizeof(*w->v)));
+	}
+	memset(w->v + at, 0, n * sizeof(*w->v));
+	w->n += n;
+	return at;
+}
+
+struct filter_chain *memory_chain(struct memory *w)
+{
+	return (struct filter_chain *)w->v;
+}
+
+size_t memory_bytes(const struct memory *w)
+{
+	return w->n * sizeof(*w->v);
+}
+
+/* The datapath reads whole structs up to the last word: a bucket behind the last must still be inside. */
+uint32_t memory_size(const struct memory *w)
+{
+	size_t bytes = memory_bytes(w) + sizeof(struct filter_bucket6);
+
+	return bytes <= FILTER_SMALL ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
+}
+
+/* ---- the edges of a field: where units begin and cease to hold */
+
+struct edge {
+	u128 at;
+	uint32_t unit;
+	int32_t change;		/* +1 or -1 row of the unit */
+};
+
+struct edges {
+	struct edge *v;
+	size_t n, capacity;
+	uint32_t *holds;	/* rows of each unit that hold, for the sweep; at first those that do not ask for the field */
+};
+
+static int edge_order(const void *a, const void *b)
+{
+	const struct edge *x = a, *y = b;
+
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static void edges_add(struct edges *e, u128 at, uint32_t unit, int change)
+{
+	if (e->n == e->capacity) {
+		e->capacity = e->capacity ? e->capacity * 2 : 256;
+		e->v = must(realloc(e->v, e->capacity * sizeof(*e->v)));
+	}
+	e->v[e->n++] = (struct edge){ at, unit, change };
+}
+
+static void edges_span(struct edges *e, u128 lo, u128 hi, u128 max, uint32_t unit)
+{
+	edges_add(e, lo, unit, 1);
+	if (hi < max)
+		edges_add(e, hi + 1, unit, -1);
+}
+
+static void edges_free(struct edges *e)
+{
+	free(e->v);
+	free(e->holds);
+}
+
+/* What a rule asks of a field; false: nothing. */
+typedef bool edges_of(struct edges *e, const struct constraints *k, int field, uint32_t unit);
+
+static bool edges_of_field(struct edges *e, const struct constraints *k, int f, uint32_t unit)
+{
+	const struct spans *s = &k->field[f];
+
+	if (!(k->used & FIELD_BIT(f)))
+		return false;
+	for (int i = 0; i < s->n; i++)
+		edges_span(e, s->v[i].lo, s->v[i].hi, field_max(f), unit);
+	return true;
+}
+
+/* Family and protocol are one value; addresses and what asks for a protocol ask for the family too. */
+static bool edges_of_proto(struct edges *e, const struct constraints *k, int f, uint32_t unit)
+{
+	static const int families[] = { 0, 4, 6 };
+	const uint64_t v4 = FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4), v6 = FIELD_BIT(FIELD_SADDR6) | FIELD_BIT(FIELD_DADDR6);
+	const struct spans *s = &k->field[FIELD_L4PROTO];
+	const u128 max = (1 << CORE_PROTO_BITS) - 1;
+
+	(void)f;
+	for (int i = 0; i < 3; i++) {
+		if (k->used & FIELD_BIT(FIELD_FAMILY) && !(families[i] && spans_have(&k->field[FIELD_FAMILY], families[i])))
+			continue;
+		if ((k->used & v4 && families[i] != 4) || (k->used & v6 && families[i] != 6))
+			continue;
+		if (!(k->used & FIELD_BIT(FIELD_L4PROTO)))
+			edges_span(e, i << 8, i << 8 | 255, max, unit);
+		else if (families[i])
+			for (int n = 0; n < s->n && s->v[n].lo < 256; n++)
+				edges_span(e, i << 8 | s->v[n].lo, i << 8 | (s->v[n].hi < 255 ? s->v[n].hi : 255), max, unit);
+	}
+	return true;
+}
+
+static void edges_collect(struct edges *e, const struct rows *rows, const struct units *u, int field, edges_of *of)
+{
+	memset(e, 0, sizeof(*e));
+	e->holds = must(calloc(u->n_units + 1, sizeof(*e->holds)));
+	for (int r = 0; r < rows->n; r++)
+		if (u->unit_of[r] != ~0u && !of(e, &rows->v[r].k, field, u->unit_of[r]))
+			e->holds[u->unit_of[r]]++;
+	for (uint32_t i = 0, last = ~0u, unit = ~0u; i < u->n_parts; i++) {
+		const struct part *p = &u->part[i];
+
+		if (p->row == last && p->unit == unit)
+			continue;	/* another part of the row in the same group */
+		last = p->row;
+		unit = p->unit;
+		if (!of(e, &rows->v[last].k, field, unit))
+			e->holds[unit]++;
+	}
+	if (e->n)
+		qsort(e->v, e->n, sizeof(*e->v), edge_order);
+}
+
+/* ---- rows, by content */
+
+struct bits {
+	struct memory *words;
+	uint64_t *row;		/* the one at hand: summary, words */
+	uint64_t hash;		/* of it: the sum of its units' numbers, so that a change of one costs nothing */
+	uint32_t first, n;	/* where the rows begin, how many */
+	uint64_t *hashes;
+	uint32_t *slots, size;	/* row number + 1 */
+};
+
+/* splitmix64 (Steele, Lea, Flood 2014) */
+static uint64_t unit_number(uint32_t unit)
+{
+	uint64_t z = (unit + 1) * 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static void bits_flip(struct bits *r, uint32_t unit)
+{
+	const struct filter_chain *c = memory_chain(r->words);
+	uint64_t *word = &r->row[c->summary + unit / 64];
+
+	*word ^= 1ull << unit % 64;
+	r->hash ^= unit_number(unit);
+	if (!c->summary)
+		return;
+	if (*word)
+		r->row[unit / 4096] |= 1ull << unit / 64 % 64;
+	else
+		r->row[unit / 4096] &= ~(1ull << unit / 64 % 64);
+}
+
+static void bits_begin(struct bits *r, struct memory *w, const struct edges *e, uint32_t units)
+{
+	memset(r, 0, sizeof(*r));
+	r->words = w;
+	r->row = must(calloc(memory_chain(w)->stride + 1, sizeof(*r->row)));
+	r->first = w->n;
+	for (uint32_t i = 0; i < units; i++)
+		if (e->holds[i])
+			bits_flip(r, i);
+}
+
+static void bits_grow(struct bits *r)
+{
+	r->size = r->size ? r->size * 2 : 256;
+	free(r->slots);
+	r->slots = must(calloc(r->size, sizeof(*r->slots)));
+	r->hashes = must(realloc(r->hashes, r->size * sizeof(*r->hashes)));
+	for (uint32_t n = 0; n < r->n; n++) {
+		uint32_t i = r->hashes[n] & (r->size - 1);
+
+		while (r->slots[i])
+			i = (i + 1) & (r->size - 1);
+		r->slots[i] = n + 1;
+	}
+}
+
+/* The number of the row at hand; stored if it is new. */
+static uint32_t bits_intern(struct bits *r)
+{
+	uint32_t stride = memory_chain(r->words)->stride, i;
+
+	if (2 * (r->n + 1) > r->size)
+		bits_grow(r);
+	for (i = r->hash & (r->size - 1); r->slots[i]; i = (i + 1) & (r->size - 1)) {
+		uint32_t n = r->slots[i] - 1;
+
+		if (r->hashes[n] == r->hash && !memcmp(r->words->v + r->first + (size_t)n * stride, r->row, stride * sizeof(*r->row)))
+			return n;
+	}
+	memory_take(r->words, stride);
+	memcpy(r->words->v + r->first + (size_t)r->n * stride, r->row, stride * sizeof(*r->row));
+	r->hashes[r->n] = r->hash;
+	r->slots[i] = ++r->n;
+	return r->n - 1;
+}
+
+static void bits_end(struct bits *r)
+{
+	free(r->row);
+	free(r->hashes);
+	free(r->slots);
+}
+
+/* ---- intervals */
+
+struct interval {
+	u128 from;
+	uint32_t class;		/* number of its row */
+};
+
+struct intervals {
+	struct interval *v;
+	uint32_t n, absent;
+	uint32_t rows, classes;	/* where the rows begin, how many */
+};
+
+static void intervals_add(struct intervals *t, u128 from, uint32_t class)
+{
+	if (!t->n || t->v[t->n - 1].class != class)
+		t->v[t->n++] = (struct interval){ from, class };
+}
+
+/* Sweep over the edges. The class of a packet without the field is that of the rules that do not ask for it. */
+static void intervals_make(struct intervals *t, struct memory *w, struct edges *e, uint32_t units)
+{
+	struct bits bits;
+
+	bits_begin(&bits, w, e, units);
+	t->v = must(malloc((e->n + 1) * sizeof(*t->v)));
+	t->n = 0;
+	t->absent = bits_intern(&bits);
+	intervals_add(t, 0, t->absent);
+	for (size_t i = 0; i < e->n && memory_bytes(w) <= FILTER_LARGE;) {
+		u128 at = e->v[i].at;
+
+		for (; i < e->n && e->v[i].at == at; i++) {
+			uint32_t unit = e->v[i].unit, had = e->holds[unit];
+
+			e->holds[unit] += e->v[i].change;
+			if (!had != !e->holds[unit])
+				bits_flip(&bits, unit);
+		}
+		if (!at)
+			t->n = 0;
+		intervals_add(t, at, bits_intern(&bits));
+	}
+	t->rows = bits.first;
+	t->classes = bits.n;
+	bits_end(&bits);
+}
+
+/* ---- tries */
+
+struct trie {
+	struct memory *memory;
+	const struct intervals *from;
+	uint32_t nodes, used;	/* entries; place and number */
+	int bits;
+};
+
+static uint32_t *trie_entries(const struct trie *t)
+{
+	return (uint32_t *)t->memory->v + t->nodes;
+}
+
+/* Room for n entries (an even number); nothing else takes memory while a trie grows. */
+static uint32_t trie_room(struct trie *t, uint32_t n)
+{
+	uint32_t at = t->used;
+
+	memory_take(t->memory, n / 2);
+	t->used += n;
+	return at;
+}
+
+static uint32_t trie_node(struct trie *t, uint32_t *i, uint64_t from, int width, int bits);
+
+/* The entry for the values from `from` to those below from + (1 << width); *i: the interval that `from` is in, moved on to the last one met. */
+static uint32_t trie_entry(struct trie *t, uint32_t *i, uint64_t from, int width)
+{
+	const struct intervals *v = t->from;
+
+	while (*i + 1 < v->n && v->v[*i + 1].from <= from)
+		++*i;
+	if (*i + 1 == v->n || v->v[*i + 1].from >= from + (1ull << width))
+		return v->v[*i].class;
+	return FILTER_NODE | trie_node(t, i, from, width, t->bits);
+}
+
+static uint32_t trie_node(struct trie *t, uint32_t *i, uint64_t from, int width, int bits)
+{
+	uint32_t node = trie_room(t, 1u << bits);
+
+	for (uint32_t n = 0; n < 1u << bits && memory_bytes(t->memory) <= FILTER_LARGE; n++) {
+		uint32_t entry = trie_entry(t, i, from + ((uint64_t)n << (width - bits)), width - bits);
+
+		trie_entries(t)[node + n] = entry;	/* which may have moved */
+	}
+	return node;
+}
+
+/* Bits of the root: all where that is small, or where intervals are so many that a large root is the smaller evil. */
+static int root_bits(uint32_t intervals, int width)
+{
+	if (width <= CORE_PROTO_BITS)
+		return width;
+	return intervals > 512 ? 16 : 8;
+}
+
+static void store_trie(struct memory *m, enum filter_core core, const struct intervals *v, int width, int bits)
+{
+	struct trie t = { .memory = m, .from = v, .nodes = m->n * 2, .bits = bits };
+	int top = root_bits(v->n, width);
+	uint32_t i = 0, root;
+
+	trie_room(&t, (v->classes + 1) & ~1u);
+	for (uint32_t c = 0; c < v->classes; c++)
+		trie_entries(&t)[c] = c;
+	root = trie_node(&t, &i, 0, width, top);
+	memory_chain(m)->core[core] = (struct filter_class){
+		.nodes = t.nodes, .root = root, .shift = width - top, .bits = bits, .rows = v->rows,
+		.absent = v->rows + v->absent * memory_chain(m)->stride,
+	};
+}
+
+static int store_interval(struct memory *w, enum filter_field f, const struct intervals *t)
+{
+	uint32_t wide = field_is_wide(f), bounds, rows;
+
+	if (t->n > MAX_BOUNDS)
+		return fail(EXIT_FAILED, "the rules cut one field into %u intervals, the limit is %u: use fewer or shorter sets", t->n, MAX_BOUNDS);
+	bounds = memory_take(w, t->n << wide);
+	rows = memory_take(w, t->n);
+	for (uint32_t i = 0; i < t->n; i++) {
+		if (wide)
+			w->v[bounds + 2 * i] = t->v[i].from >> 64;
+		w->v[bounds + (i << wide) + wide] = (uint64_t)t->v[i].from;
+		w->v[rows + i] = t->rows + t->v[i].class * memory_chain(w)->stride;
+	}
+	memory_chain(w)->interval[f] = (struct filter_interval){
+		.bounds = bounds, .count = t->n, .rows = rows, .absent = t->rows + t->absent * memory_chain(w)->stride,
+	};
+	return 0;
+}
+
+static const struct { enum filter_field field; uint8_t width; edges_of *of; } cores[CORE_COUNT] = {
+	[CORE_PROTO] = { FIELD_L4PROTO, CORE_PROTO_BITS, edges_of_proto },
+	[CORE_SADDR4] = { FIELD_SADDR4, 32, edges_of_field }, [CORE_DADDR4] = { FIELD_DADDR4, 32, edges_of_field },
+	[CORE_SPORT] = { FIELD_SPORT, 16, edges_of_field }, [CORE_DPORT] = { FIELD_DPORT, 16, edges_of_field },
+};
+
+static void store_core(struct memory *w, const struct rows *rows, const struct units *u, enum filter_core core, int bits)
+{
+	struct intervals t;
+	struct edges e;
+
+	edges_collect(&e, rows, u, cores[core].field, cores[core].of);
+	intervals_make(&t, w, &e, u->n_units);
+	while (t.n > 1 && t.v[t.n - 1].from >> cores[core].width)	/* values that no packet has */
+		t.n--;
+	store_trie(w, core, &t, cores[core].width, bits);
+	free(t.v);
+	edges_free(&e);
+}
+
+static int store_field(struct memory *w, const struct rows *rows, const struct units *u, enum filter_field f)
+{
+	struct intervals t;
+	struct edges e;
+	int err;
+
+	edges_collect(&e, rows, u, f, edges_of_field);
+	intervals_make(&t, w, &e, u->n_units);
+	err = store_interval(w, f, &t);
+	free(t.v);
+	edges_free(&e);
+	return err;
+}
+
+int tables_store(struct memory *w, const struct rows *rows, const struct units *u)
+{
+	const uint64_t as_intervals = FIELDS_EXTRA | FIELD_BIT(FIELD_SADDR6) | FIELD_BIT(FIELD_DADDR6);
+	int err = 0;
+
+	for (int i = 0; i < CORE_COUNT; i++) {
+		uint32_t before = w->n;
+
+		store_core(w, rows, u, i, 8);
+		if (memory_bytes(w) - before * sizeof(*w->v) <= WIDE_NODES)
+			continue;
+		w->n = before;
+		store_core(w, rows, u, i, 4);
+	}
+	for (int f = 0; f < FIELD_COUNT && !err; f++)
+		if (memory_chain(w)->fields & as_intervals & FIELD_BIT(f))
+			err = store_field(w, rows, u, f);
+	return err;
+}
+
+/* ---- groups */
+
+static int ceil_log2(uint32_t n)
+{
+	int bits = 0;
+
+	while (bits < 31 && 1u << bits < n)
+		bits++;
+	return bits;
+}
+
+static struct filter_rule rule_record(const struct part *p)
+{
+	return (struct filter_rule){
+		.sport = { p->sport[0], p->sport[1] }, .dport = { p->dport[0], p->dport[1] }, .entry = p->entry,
+		.position = p->row | (p->needs_ports ? FILTER_NEEDS_PORTS : 0), .proto = p->proto, .proto_mask = p->proto_mask,
+		.sshift = p->slength < 32 ? 32 - p->slength : 0, .dshift = p->dlength < 32 ? 32 - p->dlength : 0,
+	};
+}
+
+static void store_record4(struct filter_record4 *r, const struct part *p)
+{
+	*r = (struct filter_record4){ rule_record(p), p->saddr[0] >> 32, p->daddr[0] >> 32 };
+}
+
+static void set_shifts(__u8 shift[2], int length)
+{
+	shift[0] = length >= 64 ? 0 : 64 - length;
+	shift[1] = length <= 64 ? 64 : 128 - length;
+}
+
+static void store_record6(struct filter_record6 *r, const struct part *p)
+{
+	*r = (struct filter_record6){ .rule = rule_record(p) };
+	memcpy(r->saddr, p->saddr, sizeof(r->saddr));
+	memcpy(r->daddr, p->daddr, sizeof(r->daddr));
+	set_shifts(r->sshift, p->slength);
+	set_shifts(r->dshift, p->dlength);
+}
+
+/* Buckets begin cache lines. */
+static uint32_t bucket_room(struct memory *w, uint32_t words)
+{
+	memory_take(w, -w->n & 7);
+	return memory_take(w, words);
+}
+
+/* Where the part goes in its bucket, or behind it; NULL: the bucket goes on for longer than the datapath follows. */
+static struct filter_rule *place_in_bucket(struct memory *w, uint32_t at, uint32_t words)
+{
+	for (int n = 0; n < FILTER_CHAIN_BUCKETS; n++) {
+		struct filter_rule *first = (struct filter_rule *)(w->v + at), *second = (struct filter_rule *)(w->v + at + words / 2);
+		uint32_t next = first->next;
+
+		if (!first->entry)
+			return first;
+		if (!second->entry)
+			return second;
+		if (!next && n + 1 < FILTER_CHAIN_BUCKETS) {
+			next = bucket_room(w, words);
+			((struct filter_rule *)(w->v + at))->next = next;
+		}
+		at = next;
+	}
+	return NULL;
+}
+
+static bool store_buckets(struct memory *w, struct filter_group *g, const struct group *from, const struct units *u)
+{
+	const uint32_t words = (g->family == 4 ? sizeof(struct filter_bucket4) : sizeof(struct filter_bucket6)) / 8;
+
+	g->buckets = bucket_room(w, (g->mask + 1) * words);
+	for (uint32_t i = 0; i < from->n_parts; i++) {
+		const struct part *p = &u->part[from->parts[i]];
+		struct filter_rule *r = place_in_bucket(w, g->buckets + part_hash(g, p) * words, words);
+
+		if (!r)
+			return false;
+		if (g->family == 4)
+			store_record4((struct filter_record4 *)r, p);
+		else
+			store_record6((struct filter_record6 *)r, p);
+	}
+	return true;
+}
+
+int groups_store(struct memory *w, const struct units *u)
+{
+	uint32_t at = memory_take(w, u->n_groups * sizeof(struct filter_group) / 8);
+
+	memory_chain(w)->groups = at;
+	for (uint32_t i = 0; i < u->n_groups; i++) {
+		struct filter_group g = u->group[i].masks;
+		uint32_t before = w->n;
+
+		g.mask = (1u << ceil_log2((u->group[i].n_parts * 3 + 3) / 4)) - 1;
+		while (!store_buckets(w, &g, &u->group[i], u)) {
+			w->n = before;
+			g.mask = g.mask * 2 + 1;
+			if (g.mask >> 24)
+				return fail(EXIT_FAILED, "the rules are too much alike for a hash table");
+		}
+		memcpy(w->v + at + i * sizeof(g) / 8, &g, sizeof(g));
+	}
+	return 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* tables: those of maps/rule.h, as words in memory. */
+#pragma once
+#include "unit.h"
+
+/* A chain's memory: struct filter_chain, then all it names. Places are counted in words; `v` moves when it grows. */
+struct memory {
+	uint64_t *v;
+	uint32_t n, capacity;
+};
+
+uint32_t memory_take(struct memory *w, uint32_t n);	/* place of n zeroed words */
+struct filter_chain *memory_chain(struct memory *w);
+size_t memory_bytes(const struct memory *w);
+uint32_t memory_size(const struct memory *w);		/* FILTER_SMALL, … that holds them */
+
+/* The class and interval tables of all fields in use, with their rows of bits; words, summary and stride of the chain are set. */
+int tables_store(struct memory *w, const struct rows *rows, const struct units *u);
+
+/* The groups' buckets. */
+int groups_store(struct memory *w, const struct units *u);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* tuples: elements of concatenations and of verdict maps, and where maps and rules lead to. */
+#include <stdlib.h>
+#include <string.h>
+#include "config.h"
+
+static int compare_span(const struct span *a, const struct span *b)
+{
+	if (a->lo != b->lo)
+		return a->lo < b->lo ? -1 : 1;
+	return a->hi < b->hi ? -1 : a->hi > b->hi;
+}
+
+/* Parts behind the last key are zero on both sides. */
+static int by_parts(const void *a, const void *b)
+{
+	const struct value_tuple *x = a, *y = b;
+	int d = 0;
+
+	for (int i = 0; i < KEYS_MOST && !d; i++)
+		d = compare_span(&x->part[i], &y->part[i]);
+	if (!d)
+		d = (int)x->verdict - (int)y->verdict;
+	return d ? d : strcmp(x->target ? x->target : "", y->target ? y->target : "");
+}
+
+void tuples_normalise(struct value_tuples *t, int n_keys)
+{
+	int out = 0;
+
+	for (int i = 0; i < t->n; i++)
+		memset(&t->v[i].part[n_keys], 0, (KEYS_MOST - n_keys) * sizeof(struct span));
+	if (t->n)
+		qsort(t->v, t->n, sizeof(*t->v), by_parts);
+	for (int i = 1; i < t->n; i++) {
+		if (by_parts(&t->v[out], &t->v[i]))
+			t->v[++out] = t->v[i];
+		else
+			free(t->v[i].target);
+	}
+	t->n = t->n ? out + 1 : 0;
+}
+
+void tuples_free(struct value_tuples *t)
+{
+	for (int i = 0; i < t->n; i++)
+		free(t->v[i].target);
+	free(t->v);
+	memset(t, 0, sizeof(*t));
+}
+
+bool set_is_tupled(const struct set *s)
+{
+	return s->map || s->n_types > 1;
+}
+
+static int tuple_targets(const struct value_tuples *t, int (*visit)(void *, const char *, struct where), void *context)
+{
+	int err = 0;
+
+	for (int i = 0; i < t->n && !err; i++)
+		if (t->v[i].target)
+			err = visit(context, t->v[i].target, t->v[i].at);
+	return err;
+}
+
+int rule_targets(const struct config *c, const struct rule *r, int (*visit)(void *, const char *target, struct where at), void *context)
+{
+	const struct set *map = r->vmap && r->vmap->set ? config_set(c, r->vmap->set) : NULL;
+
+	if (r->target)
+		return visit(context, r->target, r->target_at);
+	if (r->vmap)
+		return tuple_targets(map ? &map->tuples : &r->vmap->tuples, visit, context);
+	return 0;
+}
