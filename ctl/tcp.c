@@ -1,214 +1,275 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* tcp: the TCP sessions of the host, all namespaces, as they end, with the process that owned them. Columns are tcplife's, in its
- * order. Records come from loader/trace.h; what they mean is in maps/session.h. */
-#include <arpa/inet.h>
+/* tcp: the TCP sessions of the host, all namespaces: their ends, beginnings and mishaps as they happen, with the process that owned
+ * them. One engine (loader/trace.h), one table of columns; a verb is which events and which columns. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include "../lib/err.h"
 #include "../lib/out.h"
-#include "../loader/trace.h"
-#include "verb.h"
+#include "tcp.h"
 
-#define X_TEXT(name, text) text,
-static const char *const owner_text[] = { SESSION_OWNERS(X_TEXT) };
-static const char *const closer_text[] = { SESSION_CLOSERS(X_TEXT) };
-static const char *const end_text[] = { SESSION_ENDS(X_TEXT) };
-#undef X_TEXT
-
-enum { NARROW_COMM = 10, SECOND_NS = 1000000000 };
-
-static struct {
-	unsigned long pid, port, duration;
-	bool wide;
-} opt;
+#define EVENT(name) (1u << SESSION_EVENT_##name)
 
 static const struct opt life_opts[] = {
-	{ "pid", 'p', OPT_NUMBER, &opt.pid, "PID", "only sessions of this process" },
-	{ "port", 'P', OPT_NUMBER, &opt.port, "PORT", "only sessions with this port on either end" },
-	{ "duration", 'd', OPT_NUMBER, &opt.duration, "SECONDS", "stop after this time" },
-	{ "wide", 'w', OPT_FLAG, &opt.wide, NULL, "whole COMM, columns that fit IPv6 addresses" },
+	TCP_FILTER_OPTIONS,
+	TCP_OUTPUT_OPTIONS,
+	{ "failed", 0, OPT_FLAG, &tcp_opt.failed, NULL, "failed connects instead of sessions" },
+	{ "open", 0, OPT_FLAG, &tcp_opt.open, NULL, "at the end also the sessions still open" },
+	{ "hist", 0, OPT_TEXT, &tcp_opt.hist, "VALUE", "histograms at the end: duration, bytes, tx, rx, rtt; by as words: \"by raddr/24\"" },
 	{ 0 },
 };
 
-struct life {
-	uint64_t start_ns;	/* CLOCK_MONOTONIC */
-	uint64_t wall_ns;	/* add to CLOCK_MONOTONIC for the time of day */
+static const struct opt event_opts[] = { TCP_FILTER_OPTIONS, TCP_OUTPUT_OPTIONS, { 0 } };
+
+static const struct opt connect_opts[] = {
+	TCP_FILTER_OPTIONS,
+	TCP_OUTPUT_OPTIONS,
+	{ "failed", 0, OPT_FLAG, &tcp_opt.failed, NULL, "those that failed only" },
+	{ 0 },
 };
 
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec t;
+static const struct opt drop_opts[] = {
+	TCP_FILTER_OPTIONS,
+	TCP_OUTPUT_OPTIONS,
+	{ "all", 0, OPT_FLAG, &tcp_opt.all, NULL, "also drops without a reason, and queues emptied at close" },
+	{ 0 },
+};
 
-	clock_gettime(clock, &t);
-	return t.tv_sec * (uint64_t)SECOND_NS + t.tv_nsec;
+static const struct opt rtt_opts[] = {
+	TCP_FILTER_OPTIONS,
+	{ "interval", 'i', OPT_NUMBER, &tcp_opt.interval, "SECONDS", "a sample of the open sessions so often (1)" },
+	{ 0 },
+};
+
+static const struct opt top_opts[] = {
+	TCP_FILTER_OPTIONS,
+	{ "wide", 'w', OPT_FLAG, &tcp_opt.wide, NULL, "whole COMM" },
+	{ "by", 'b', OPT_TEXT, &tcp_opt.by, "WHAT", "session (default) or process" },
+	{ "interval", 'i', OPT_NUMBER, &tcp_opt.interval, "SECONDS", "length of a round (1)" },
+	{ "count", 'n', OPT_NUMBER, &tcp_opt.count, "ROUNDS", "stop after so many" },
+	{ "lines", 'l', OPT_NUMBER, &tcp_opt.lines, "LINES", "at most so many a round (20)" },
+	{ 0 },
+};
+
+static const struct opt synbl_opts[] = {
+	TCP_FILTER_OPTIONS,
+	{ "wide", 'w', OPT_FLAG, &tcp_opt.wide, NULL, "whole COMM, columns that fit IPv6 addresses" },
+	{ "interval", 'i', OPT_NUMBER, &tcp_opt.interval, "SECONDS", "again after so many" },
+	{ "count", 'n', OPT_NUMBER, &tcp_opt.count, "ROUNDS", "stop after so many (1 without --interval)" },
+	{ 0 },
+};
+
+struct run {
+	struct tcp_clock clock;
+};
+
+static void row(void *ctx, const struct session *s)
+{
+	struct run *run = ctx;
+
+	tcp_row(&run->clock, s);
 }
 
-/* Sessions that were open before us: what we saw of them, a lower bound. */
-static uint64_t duration_ns(const struct life *l, const struct session *s)
-{
-	return s->end_ns - (s->state.birth_ns ? s->state.birth_ns : l->start_ns);
-}
-
-static const char *comm_of(const struct session *s)
-{
-	return s->state.process.pid ? s->state.process.comm : NULL;
-}
-
-/* From `from` to `to`, null where one of them was not seen. */
-static void out_span(const char *key, uint64_t from, uint64_t to)
-{
-	if (from && to)
-		out_ns(key, to - from);
-	else
-		out_text(key, NULL);
-}
-
-static void emit_json(const struct life *l, const struct session *s)
-{
-	const struct session_state *st = &s->state;
-
-	out_number("pid", st->process.pid);
-	out_text("comm", comm_of(s));
-	out_number("uid", s->uid);
-	out_number("netns", s->netns);
-	out_number("family", s->family == AF_INET6 ? 6 : 4);
-	out_address("laddr", s->family, s->laddr);
-	out_number("lport", ntohs(s->lport));
-	out_address("raddr", s->family, s->raddr);
-	out_number("rport", ntohs(s->rport));
-	out_number("tx_bytes", s->tx_bytes);
-	out_number("rx_bytes", s->rx_bytes);
-	out_number("duration_ns", duration_ns(l, s));
-	out_number("end_ns", s->end_ns + l->wall_ns);
-	out_span("connect_ns", st->flags & SESSION_ACTIVE ? st->birth_ns : 0, st->established_ns);
-	out_span("closing_ns", st->fin_ns, s->end_ns);
-	out_text("side", st->flags & SESSION_ACTIVE ? "connect" : st->flags & SESSION_PASSIVE ? "accept" : NULL);
-	out_text("closer", st->closer ? closer_text[st->closer] : NULL);
-	out_text("end", end_text[s->end]);
-	out_number("error", s->error);
-	out_text("owner", owner_text[st->owner]);
-	out_bool("seeded", st->flags & SESSION_SEEDED);
-	out_bool("mapped", st->flags & SESSION_MAPPED);
-	out_number("retransmits", s->retransmits);
-	out_number("retransmitted_bytes", s->retransmitted_bytes);
-	out_number("tx_segments", s->segs_out);
-	out_number("rx_segments", s->segs_in);
-	out_number("srtt_us", s->srtt_us);
-	if (s->min_rtt_us == UINT32_MAX)
-		out_text("min_rtt_us", NULL);
-	else
-		out_number("min_rtt_us", s->min_rtt_us);
-	out_number("cwnd", s->cwnd);
-	out_text("congestion", s->congestion);
-}
-
-static void out_kib(const char *key, uint64_t bytes)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%.2f", bytes / 1024.0);
-	out_text(key, text);
-}
-
-static void emit_line(const struct life *l, const struct session *s)
-{
-	char text[64];
-
-	out_number("pid", s->state.process.pid);
-	snprintf(text, sizeof(text), "%.*s", opt.wide ? (int)sizeof(s->state.process.comm) : NARROW_COMM, comm_of(s) ? comm_of(s) : "-");
-	out_text("comm", text);
-	out_address("laddr", s->family, s->laddr);
-	out_number("lport", ntohs(s->lport));
-	out_address("raddr", s->family, s->raddr);
-	out_number("rport", ntohs(s->rport));
-	out_kib("tx_kb", s->tx_bytes);
-	out_kib("rx_kb", s->rx_bytes);
-	snprintf(text, sizeof(text), "%s%.2f", s->state.birth_ns ? "" : "≥", duration_ns(l, s) / 1e6);
-	out_text("ms", text);
-}
-
-static void life_session(void *ctx, const struct session *s)
-{
-	out_row();
-	if (out_is_json())
-		emit_json(ctx, s);
-	else
-		emit_line(ctx, s);
-}
-
-static int life_batch(void *ctx)
+static int batch(void *ctx)
 {
 	(void)ctx;
 	return out_flush();
 }
 
-static void life_columns(void)
-{
-	int address = opt.wide ? -39 : -15;
+struct total {
+	const char *name;
+	uint64_t value;
+};
 
-	out_column("pid", -7);
-	out_column("comm", opt.wide ? -16 : -NARROW_COMM);
-	out_column("laddr", address);
-	out_column("lport", -5);
-	out_column("raddr", address);
-	out_column("rport", -5);
-	out_column("tx_kb", -6);
-	out_column("rx_kb", -6);
-	out_column("ms", -1);
-	out_lines();
+static void print_totals(const struct trace_totals *t)
+{
+	const struct session_counts *c = &t->counts;
+	const struct total totals[] = {
+		{ "opened", c->opened }, { "seeded", c->seeded }, { "ended", c->ended }, { "filtered", c->filtered },
+		{ "held", c->held_in - c->held_out }, { "open", t->open }, { "failed", c->failed }, { "events", c->events },
+		{ "lost_full", c->lost_full }, { "lost_missed", c->lost_missed }, { "no_memory", c->no_memory }, { "late", c->late },
+		{ "skipped", t->skipped }, { "spilled", c->spill_in }, { "hist_full", c->hist_full },
+	};
+	char text[512] = "";
+
+	if (out_is_json()) {
+		out_row();
+		out_object("totals");
+	}
+	for (size_t i = 0; i < sizeof(totals) / sizeof(totals[0]); i++) {
+		size_t n = strlen(text);
+
+		if (out_is_json())
+			out_number(totals[i].name, totals[i].value);
+		else
+			snprintf(text + n, sizeof(text) - n, "%s%s %" PRIu64, i ? ", " : "", totals[i].name, totals[i].value);
+	}
+	if (out_is_json())
+		out_object_end();
+	else
+		note("sessions: %s", text);
 }
 
-static void life_trailer(const struct session_counts *c)
+void tcp_trailer(struct trace *t)
 {
+	struct trace_totals totals;
+	const struct session_counts *c = &totals.counts;
+
+	trace_totals(t, &totals);
+	if (tcp_opt.totals)
+		print_totals(&totals);
 	if (c->lost_full)
-		note("%" PRIu64 " sessions lost: the ring was full, they ended faster than they were read", (uint64_t)c->lost_full);
+		note("%" PRIu64 " records lost: the ring was full, they came faster than they were read", (uint64_t)c->lost_full);
+	if (c->lost_missed)
+		note("%" PRIu64 " sessions lost: the kernel skipped our program when they ended", (uint64_t)c->lost_missed);
 	if (c->no_memory)
 		note("%" PRIu64 " sockets without state: their option memory (net.core.optmem_max) was used up", (uint64_t)c->no_memory);
-	if (c->held)
-		note("%" PRIu64 " ended sessions not shown: no process closed their sockets", (uint64_t)c->held);
+	if (c->held_in > c->held_out)
+		note("%" PRIu64 " ended sessions not shown: no process closed their sockets", (uint64_t)(c->held_in - c->held_out));
+	if (c->hist_full)
+		note("%" PRIu64 " sessions in no histogram: there were too many keys", (uint64_t)c->hist_full);
 }
 
-static int check_life(int argc, char **argv)
+static int follow(struct trace *trace, struct run *run)
 {
-	if (argc)
-		return fail(EXIT_USAGE, "%s: takes options only", argv[0]);
-	if (opt.pid > INT32_MAX)
-		return fail(EXIT_USAGE, "--pid %lu: not a process id", opt.pid);
-	if (opt.port > UINT16_MAX)
-		return fail(EXIT_USAGE, "--port %lu: a port is at most 65535", opt.port);
-	if (opt.duration > UINT64_MAX / SECOND_NS)
-		return fail(EXIT_USAGE, "--duration %lu: too long", opt.duration);
-	return 0;
-}
+	const struct trace_sink sink = { .session = row, .batch = batch, .ctx = run };
+	int code;
 
-static int tcp_life(int argc, char **argv)
-{
-	struct session_filter filter = { .pid = opt.pid, .port = opt.port };
-	struct life life = { 0 };
-	const struct trace_sink sink = { .session = life_session, .batch = life_batch, .ctx = &life };
-	struct trace *trace = NULL;
-	int code = check_life(argc, argv);
-
-	if (code)
-		return code;
-	code = trace_open(&filter, &trace);
-	if (code)
-		return code;
-	life.start_ns = trace_start_ns(trace);
-	life.wall_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
-	life_columns();
-	out_list("sessions");
-	code = trace_run(trace, opt.duration * SECOND_NS, &sink);
+	tcp_columns_start();
+	code = trace_run(trace, tcp_opt.duration * SECOND_NS, &sink);
+	if (!code && tcp_opt.open)
+		code = trace_list(trace, EVENT(OPEN), row, run);
+	tcp_trailer(trace);
 	out_list_end();
-	life_trailer(trace_counts(trace));
+	return code;
+}
+
+static int open_trace(const struct session_filter *filter, struct trace **trace)
+{
+	int code = tcp_opt.flow ? tcp_flow_open() : 0;
+
+	return code ? code : trace_open(filter, trace);
+}
+
+int tcp_event_run(uint32_t events, const char *columns)
+{
+	struct session_filter filter = { .events = events, .drop_all = tcp_opt.all };
+	struct trace *trace = NULL;
+	struct run run;
+	int code = tcp_filter(&filter);
+
+	if (!code)
+		code = tcp_columns(columns, events | (tcp_opt.open ? EVENT(OPEN) : 0));
+	if (!code)
+		code = open_trace(&filter, &trace);
+	if (code)
+		return code;
+	run.clock = tcp_clock(trace);
+	code = follow(trace, &run);
 	trace_close(trace);
 	return code;
 }
 
+static int hist_batch(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+static int life_hist(const char *by)
+{
+	const struct trace_sink sink = { .session = row, .batch = hist_batch };
+	struct session_filter filter = { .events = EVENT(END) };
+	struct trace *trace = NULL;
+	int code = tcp_filter(&filter);
+
+	if (!code)
+		code = tcp_hist_parse(&filter, tcp_opt.hist, by);
+	if (!code)
+		code = trace_open(&filter, &trace);
+	if (code)
+		return code;
+	code = trace_run(trace, tcp_opt.duration * SECOND_NS, &sink);
+	if (!code)
+		code = tcp_hist_print(trace, &filter, false);
+	tcp_opt.totals = false;
+	tcp_trailer(trace);
+	trace_close(trace);
+	return code;
+}
+
+static bool lists_columns(void)
+{
+	if (!tcp_opt.columns || strcmp(tcp_opt.columns, "help"))
+		return false;
+	tcp_columns_list();
+	return true;
+}
+
+static int no_words(int argc, char **argv)
+{
+	return argc ? fail(EXIT_USAGE, "%s: takes options only", argv[0]) : 0;
+}
+
+static int tcp_life(int argc, char **argv)
+{
+	static const char columns[] = "pid,comm,laddr,lport,raddr,rport,tx_kb,rx_kb,ms";
+
+	if (lists_columns())
+		return 0;
+	if (tcp_opt.hist && argc && (argc != 2 || strcmp(argv[0], "by")))
+		return fail(EXIT_USAGE, "%s: after --hist VALUE only \"by KEY\"", argv[0]);
+	if (tcp_opt.hist)
+		return life_hist(argc ? argv[1] : NULL);
+	if (no_words(argc, argv))
+		return EXIT_USAGE;
+	if (tcp_opt.failed)
+		return tcp_event_run(EVENT(FAILED), "pid,comm,laddr,lport,raddr,rport,end,error,ms");
+	return tcp_event_run(EVENT(END), columns);
+}
+
+static int event_verb(int argc, char **argv, uint32_t events, const char *columns)
+{
+	if (lists_columns())
+		return 0;
+	return no_words(argc, argv) ? EXIT_USAGE : tcp_event_run(events, columns);
+}
+
+static int tcp_connect(int argc, char **argv)
+{
+	return event_verb(argc, argv, EVENT(FAILED) | (tcp_opt.failed ? 0 : EVENT(CONNECT)),
+			  "pid,comm,family,laddr,lport,raddr,rport,connect_ms,event,error");
+}
+
+static int tcp_accept(int argc, char **argv)
+{
+	return event_verb(argc, argv, EVENT(ACCEPT), "pid,comm,family,raddr,rport,laddr,lport");
+}
+
+static int tcp_states(int argc, char **argv)
+{
+	return event_verb(argc, argv, EVENT(STATE), "pid,comm,laddr,lport,raddr,rport,old_state,new_state,state_ms");
+}
+
+static int tcp_retrans(int argc, char **argv)
+{
+	return event_verb(argc, argv, EVENT(RETRANSMIT), "pid,comm,family,laddr,lport,raddr,rport,state,seq,segment_bytes,retransmits");
+}
+
+static int tcp_drop(int argc, char **argv)
+{
+	return event_verb(argc, argv, EVENT(DROP), "pid,comm,family,laddr,lport,raddr,rport,state,reason,location");
+}
+
 static const struct verb tcp_verbs[] = {
-	{ "life", "", "TCP sessions as they end: process, addresses, payload, duration", tcp_life, life_opts },
+	{ "life", "[by KEY]", "TCP sessions as they end: process, addresses, payload, duration", tcp_life, life_opts },
+	{ "connect", "", "connects as they succeed or fail, and how long they took", tcp_connect, connect_opts },
+	{ "accept", "", "accepted connections, with the process that has them", tcp_accept, event_opts },
+	{ "states", "", "every change of state, and the time in the one before", tcp_states, event_opts },
+	{ "retrans", "", "segments that are sent again", tcp_retrans, event_opts },
+	{ "drop", "", "segments that this kernel drops, and why", tcp_drop, drop_opts },
+	{ "rtt", "[by KEY]", "histograms of round trip times by address, prefix, service …", tcp_rtt, rtt_opts },
+	{ "top", "", "who sends and receives most, now", tcp_top, top_opts },
+	{ "synbl", "", "listeners, and how many connections wait to be accepted", tcp_synbl, synbl_opts },
 	{ 0 },
 };
 

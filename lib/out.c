@@ -32,7 +32,7 @@ struct lines_column {
 };
 
 static struct {
-	bool json, lines, hide;
+	bool json, lines, csv, hide;
 	struct level level[MAX_DEPTH];
 	int depth;			/* index of the innermost level */
 	char prefix[128];		/* "object." of the objects a column is in */
@@ -225,6 +225,32 @@ static void put_padded(const char *s, int width, bool last)
 		put_char(' ');
 }
 
+/* As RFC 4180 has it. */
+static void put_csv(const char *s, bool first)
+{
+	if (!first)
+		put_char(',');
+	if (!s[strcspn(s, ",\"\r\n")]) {
+		put_text(s);
+		return;
+	}
+	put_char('"');
+	for (; *s; s++) {
+		if (*s == '"')
+			put_char('"');
+		put_char(*s);
+	}
+	put_char('"');
+}
+
+static void put_cell(int column, const char *value)
+{
+	if (out.csv)
+		put_csv(value, !column);
+	else
+		put_padded(value, out.column[column].width, column == out.columns - 1);
+}
+
 static void lines_cell(const char *key, const char *value)
 {
 	int to = out.at;
@@ -239,8 +265,8 @@ static void lines_cell(const char *key, const char *value)
 	if (to == out.columns)
 		return;
 	for (; out.at < to; out.at++)
-		put_padded("", out.column[out.at].width, false);
-	put_padded(value ? value : "", out.column[to].width, to == out.columns - 1);
+		put_cell(out.at, "");
+	put_cell(to, value ? value : "");
 	out.at++;
 }
 
@@ -250,7 +276,7 @@ static void lines_header(void)
 
 	for (int i = 0; i < out.columns; i++) {
 		heading(name, sizeof(name), out.column[i].key);
-		put_padded(name, out.column[i].width, i == out.columns - 1);
+		put_cell(i, name);
 	}
 	put_char('\n');
 	stream_flush();
@@ -313,6 +339,12 @@ void out_lines(void)
 		stream.len = 0;		/* no document around the rows */
 	else
 		lines_header();
+}
+
+void out_csv(void)
+{
+	out.csv = !out.json;
+	out_lines();
 }
 
 static void row_end(void)

@@ -32,5 +32,6 @@ void out_strings(const char *key, const char *const *values, int n);	/* array of
 void out_column(const char *key, int width);	/* before out_lines(), a column of its table; negative width: left-aligned */
 void out_lines(void);		/* rows of the outermost list are printed as they come: one JSON object a line, no document
 				 * around them, or a header and the declared columns in this order (other keys are skipped) */
+void out_csv(void);		/* as out_lines(), the columns separated by commas */
 int out_flush(void);		/* lines mode: end the current row and print what is there; as out_finish() */
 int out_finish(void);		/* print what is left; 0 or an exit code (standard output closed, disk full) */

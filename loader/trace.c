@@ -2,23 +2,18 @@
 /* trace: opens, loads, attaches and reads trace/session.bpf.c. The ring is read on a timer and wakes nobody: a wakeup costs more
  * than everything else a session costs. */
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <dirent.h>
+#include <bpf/btf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "../lib/err.h"
-#include "trace.h"
+#include "trace_private.h"
 
 /* BPF_DIR: where the Makefile puts BPF objects. */
 asm(".section .rodata\n"
@@ -33,15 +28,10 @@ enum {
 	READ_NS = 10 * 1000 * 1000,
 	SETTLE_NS = 500 * 1000 * 1000,	/* ask for the owners of held sessions this often, and at most a twentieth of the time */
 	SETTLE_SHARE = 20,
-};
-
-struct trace {
-	struct bpf_object *object;
-	struct bpf_link *changes, *destroys, *files, *sockets;
-	struct ring_buffer *ring;
-	const struct session_counts *counts;	/* mapped from the kernel */
-	const struct trace_sink *sink;
-	uint64_t start_ns, settle_at_ns, read;
+	ACCEPT_NS = 50 * 1000 * 1000,	/* and for the owners of accepted connections, where those are reported at once */
+	RINGS_RECORDS = 1 << 17,	/* of all CPUs together; of each a power of two within the next two */
+	RING_MIN = 1 << 12,
+	RING_MAX = 1 << 16,
 };
 
 static volatile sig_atomic_t stopped;
@@ -51,7 +41,12 @@ static void stop(int signal)
 	stopped = signal;
 }
 
-static uint64_t now_ns(void)
+void trace_stop(void)
+{
+	stopped = 1;
+}
+
+uint64_t trace_now_ns(void)
 {
 	struct timespec t;
 
@@ -65,127 +60,6 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list args)
 	return verbose ? vfprintf(stderr, fmt, args) : 0;
 }
 
-static int record(void *ctx, void *data, size_t size)
-{
-	struct trace *t = ctx;
-
-	(void)size;
-	t->read++;
-	t->sink->session(t->sink->ctx, data);
-	return 0;
-}
-
-static struct bpf_link *attach(struct trace *t, const char *name)
-{
-	return bpf_program__attach(bpf_object__find_program_by_name(t->object, name));
-}
-
-/* ---- taking in what is open ---- */
-
-/* An iterator does its work while it is read; ours print nothing. */
-static int iterate(struct bpf_link *link)
-{
-	char none[64];
-	int fd = bpf_iter_create(bpf_link__fd(link));
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	while ((n = read(fd, none, sizeof(none))) > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
-		;
-	n = n < 0 ? -errno : 0;
-	close(fd);
-	return n;
-}
-
-struct namespaces {
-	struct trace *trace;
-	ino_t *seen;
-	int count, size;
-	int skipped;		/* could not be entered */
-};
-
-/* Read the sockets of the namespace at path, once for each namespace. */
-static void visit(struct namespaces *n, const char *path)
-{
-	struct stat st;
-	int fd;
-
-	if (stat(path, &st))
-		return;
-	for (int i = 0; i < n->count; i++)
-		if (n->seen[i] == st.st_ino)
-			return;
-	if (n->count == n->size) {
-		ino_t *seen = realloc(n->seen, (n->size + 64) * sizeof(*seen));
-
-		if (!seen)
-			return;
-		n->seen = seen;
-		n->size += 64;
-	}
-	n->seen[n->count++] = st.st_ino;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWNET) || iterate(n->trace->sockets))
-		n->skipped++;
-	if (fd >= 0)
-		close(fd);
-}
-
-static void visit_processes(struct namespaces *n)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *e;
-	char path[300];
-
-	while (proc && (e = readdir(proc))) {
-		if (e->d_name[0] < '0' || e->d_name[0] > '9')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/ns/net", e->d_name);
-		visit(n, path);
-	}
-	if (proc)
-		closedir(proc);
-}
-
-/* Namespaces kept by a bind mount only: `ip netns add`, containers. */
-static void visit_mounts(struct namespaces *n)
-{
-	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	char line[4096], root[64], path[3072];
-
-	while (mounts && fgets(line, sizeof(line), mounts))
-		if (strstr(line, " - nsfs ") && sscanf(line, "%*d %*d %*s %63s %3071s", root, path) == 2 && !strncmp(root, "net:", 4))
-			visit(n, path);
-	if (mounts)
-		fclose(mounts);
-}
-
-/* A thread of its own: it ends in whichever namespace it saw last. */
-static void *visit_namespaces(void *arg)
-{
-	struct namespaces *n = arg;
-
-	visit(n, "/proc/thread-self/ns/net");
-	visit_processes(n);
-	visit_mounts(n);
-	return NULL;
-}
-
-/* Sockets without a file are few, and their events tell of them too: what cannot be visited is no error. */
-static void take_in_sockets(struct trace *t)
-{
-	struct namespaces n = { .trace = t };
-	pthread_t thread;
-
-	if (pthread_create(&thread, NULL, visit_namespaces, &n))
-		return;
-	pthread_join(thread, NULL);
-	if (verbose && n.skipped)
-		note("%d of %d network namespaces could not be entered", n.skipped, n.count);
-	free(n.seen);
-}
-
 /* ---- opening ---- */
 
 static int why_not(int err, const char *what)
@@ -197,24 +71,97 @@ static int why_not(int err, const char *what)
 	return fail(EXIT_FAILED, "%s: %s; -v shows the kernel's log", what, strerror(-err));
 }
 
-static void set_filter(struct trace *t, const struct session_filter *filter)
+uint64_t trace_tick_ns(void)
 {
-	struct session_filter f = *filter;
+	struct timespec t;
 
-	f.self = getpid();
-	if (bpf_map__set_initial_value(bpf_object__find_map_by_name(t->object, ".rodata"), &f, sizeof(f)))
-		abort();	/* not the object this was built with */
+	clock_getres(CLOCK_MONOTONIC_COARSE, &t);
+	return t.tv_nsec ? t.tv_nsec : 4000000;
 }
 
-/* The programs' .bss, one page; libbpf maps it for skeletons only. */
-static int map_counts(struct trace *t)
+/* kfree_skb() has had a fourth argument of its own since 6.11; the first in BTF is the tracepoint's. */
+static bool drop_tells_socket(const struct btf *btf)
 {
-	int fd = bpf_object__find_map_fd_by_name(t->object, ".bss");
-	void *page = mmap(NULL, sizeof(*t->counts), PROT_READ, MAP_SHARED, fd, 0);
+	int id = btf__find_by_name_kind(btf, "btf_trace_kfree_skb", BTF_KIND_TYPEDEF);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
 
-	if (page == MAP_FAILED)
-		return why_not(-errno, "mapping the counts");
-	t->counts = page;
+	while (t && !btf_is_func_proto(t))
+		t = btf__type_by_id(btf, t->type);
+	return t && btf_vlen(t) > 4;
+}
+
+/* Since 6.11 the queues of a closing socket are emptied under a reason; ~0: before. */
+static uint32_t purge_reason(const struct btf *btf)
+{
+	int id = btf__find_by_name_kind(btf, "skb_drop_reason", BTF_KIND_ENUM);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+	for (int i = 0; t && i < btf_vlen(t); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), "SKB_DROP_REASON_QUEUE_PURGE"))
+			return btf_enum(t)[i].val;
+	return ~0u;
+}
+
+static uint32_t ring_records(int cpus)
+{
+	uint32_t n = RING_MAX;
+
+	while (n > RING_MIN && n * cpus > RINGS_RECORDS)
+		n /= 2;
+	return n;
+}
+
+static int set_filter(struct trace *t, const struct session_filter *filter)
+{
+	struct session_filter f = *filter;
+	struct btf *btf = btf__load_vmlinux_btf();
+
+	if (!btf)
+		return why_not(-errno, "reading the kernel's types");
+	f.self = getpid();
+	f.start_ns = t->start_ns;
+	f.tick_ns = trace_tick_ns();
+	f.ring = t->ring;
+	f.casts = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	f.drop_sk = drop_tells_socket(btf);
+	f.drop_purge = purge_reason(btf);
+	btf__free(btf);
+	if (bpf_map__set_initial_value(bpf_object__find_map_by_name(t->object, ".rodata"), &f, sizeof(f)) ||
+	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_ring"), t->ring * t->cpus))
+		abort();	/* not the object this was built with */
+	return 0;
+}
+
+/* Programs that run for what was not asked for are not loaded. */
+static void choose_programs(struct trace *t)
+{
+	struct bpf_program *p;
+
+	bpf_object__for_each_program(p, t->object) {
+		const char *name = bpf_program__name(p);
+
+		if (!strcmp(name, "segment_drop"))
+			bpf_program__set_autoload(p, t->events & 1 << SESSION_EVENT_DROP);
+		else if (!strncmp(name, "segment_", 8))
+			bpf_program__set_autoload(p, t->events & 1 << SESSION_EVENT_RETRANSMIT);
+	}
+}
+
+/* libbpf maps .bss for skeletons only. */
+static void *map_memory(struct trace *t, const char *name, size_t size, int protection)
+{
+	void *p = mmap(NULL, size, protection, MAP_SHARED, bpf_object__find_map_fd_by_name(t->object, name), 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int map_tables(struct trace *t)
+{
+	t->shared = map_memory(t, ".bss", sizeof(*t->shared), PROT_READ | PROT_WRITE);
+	t->table = map_memory(t, "session_table", sizeof(*t->table) << SESSION_BUCKET_BITS, PROT_READ);
+	t->records = map_memory(t, "session_ring", sizeof(*t->records) * t->ring * t->cpus, PROT_READ);
+	if (!t->shared || !t->table || !t->records)
+		return why_not(-errno, "mapping the tables");
 	return 0;
 }
 
@@ -222,30 +169,71 @@ static int load(struct trace *t, const struct session_filter *filter)
 {
 	int err;
 
+	t->cpus = libbpf_num_possible_cpus();
+	if (t->cpus < 1)
+		return why_not(t->cpus, "asking for the CPUs");
+	if (t->cpus > SESSION_CPUS)
+		return fail(EXIT_FAILED, "this machine may have %d CPUs; the tables are built for %d", t->cpus, SESSION_CPUS);
+	t->ring = ring_records(t->cpus);
+	t->events = filter->events;
 	libbpf_set_print(quiet);
 	t->object = bpf_object__open_mem(trace_session_object, trace_session_object_end - trace_session_object, NULL);
 	if (!t->object)
 		return why_not(-errno, "opening the tracing program");
-	set_filter(t, filter);
-	err = bpf_object__load(t->object);
+	err = set_filter(t, filter);
 	if (err)
-		return why_not(err, "loading the tracing program");
-	t->ring = ring_buffer__new(bpf_object__find_map_fd_by_name(t->object, "session_ring"), record, t, NULL);
-	return t->ring ? map_counts(t) : why_not(-errno, "mapping the ring of records");
+		return err;
+	choose_programs(t);
+	err = bpf_object__load(t->object);
+	return err ? why_not(err, "loading the tracing program") : map_tables(t);
 }
 
-/* Events first, then what was open before them: nothing is in neither. */
+static struct bpf_link *attach(struct trace *t, const char *name)
+{
+	return bpf_program__attach(bpf_object__find_program_by_name(t->object, name));
+}
+
+static bool attach_events(struct trace *t)
+{
+	static const char *const names[] = { "session_destroy", "session_change", "segment_again", "segment_synack", "segment_drop" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(t->object, names[i]);
+
+		if (!bpf_program__autoload(p))
+			continue;
+		t->links[t->n_links] = bpf_program__attach(p);
+		if (!t->links[t->n_links++])
+			return false;
+	}
+	return true;
+}
+
+/* Owners found at the start are of sockets that may be gone, their addresses used anew. */
+static void forget_holders(struct trace *t)
+{
+	int fd = bpf_object__find_map_fd_by_name(t->object, "session_holders");
+	uint64_t key;
+
+	while (!bpf_map_get_next_key(fd, NULL, &key))
+		bpf_map_delete_elem(fd, &key);
+}
+
+/* Events first, then what was open before them: nothing is in neither. Sockets without a file are few, and their events tell of
+ * them too: a namespace that cannot be visited is no error. */
 static int start(struct trace *t)
 {
-	t->start_ns = now_ns();
-	t->destroys = attach(t, "session_destroy");
-	t->changes = attach(t, "session_change");
 	t->files = attach(t, "session_files");
 	t->sockets = attach(t, "session_sockets");
-	if (!t->changes || !t->destroys || !t->files || !t->sockets)
+	t->list = attach(t, "session_list");
+	t->sample = attach(t, "session_sample");
+	t->shared->seeding = 1;
+	if (!t->files || !t->sockets || !t->list || !t->sample || !attach_events(t))
 		return why_not(-errno, "attaching to the tracepoints of TCP");
-	iterate(t->files);
-	take_in_sockets(t);
+	trace_walk_files(t);
+	trace_walk_sockets(t->sockets, NULL, NULL);
+	t->shared->seeding = 0;
+	forget_holders(t);
 	return 0;
 }
 
@@ -256,6 +244,7 @@ int trace_open(const struct session_filter *filter, struct trace **trace)
 
 	if (!t)
 		return fail(EXIT_FAILED, "out of memory");
+	t->start_ns = trace_now_ns();
 	code = load(t, filter);
 	if (!code)
 		code = start(t);
@@ -267,24 +256,29 @@ int trace_open(const struct session_filter *filter, struct trace **trace)
 	return code;
 }
 
+static void detach(struct trace *t)
+{
+	while (t->n_links)
+		bpf_link__destroy(t->links[--t->n_links]);
+}
+
 void trace_close(struct trace *t)
 {
 	if (!t)
 		return;
-	bpf_link__destroy(t->changes);
-	bpf_link__destroy(t->destroys);
+	detach(t);
 	bpf_link__destroy(t->files);
 	bpf_link__destroy(t->sockets);
-	ring_buffer__free(t->ring);
-	if (t->counts)
-		munmap((void *)t->counts, sizeof(*t->counts));
+	bpf_link__destroy(t->list);
+	bpf_link__destroy(t->sample);
+	if (t->shared)
+		munmap(t->shared, sizeof(*t->shared));
+	if (t->table)
+		munmap(t->table, sizeof(*t->table) << SESSION_BUCKET_BITS);
+	if (t->records)
+		munmap(t->records, sizeof(*t->records) * t->ring * t->cpus);
 	bpf_object__close(t->object);
 	free(t);
-}
-
-const struct session_counts *trace_counts(const struct trace *t)
-{
-	return t->counts;
 }
 
 uint64_t trace_start_ns(const struct trace *t)
@@ -294,73 +288,154 @@ uint64_t trace_start_ns(const struct trace *t)
 
 /* ---- reading ---- */
 
-static uint64_t count_of(const __u64 *count)
+static uint64_t load_count(const __u64 *count)
 {
 	return __atomic_load_n(count, __ATOMIC_RELAXED);
 }
 
-static int read_ring(struct trace *t)
-{
-	int n = ring_buffer__consume(t->ring);
-
-	if (n < 0)
-		return fail(EXIT_FAILED, "reading the ring of records: %s", strerror(-n));
-	return n && t->sink->batch ? t->sink->batch(t->sink->ctx) : 0;
-}
-
-/* A process that sits on a dead connection does not delay its report for ever: look who holds it. */
+/* A process that sits on a dead connection does not delay its report for ever, nor one that only accepted: look who has them. */
 static void settle(struct trace *t)
 {
-	uint64_t before = now_ns();
+	uint64_t before = trace_now_ns(), accepting = load_count(&t->shared->accepting);
 
-	if (before < t->settle_at_ns || !count_of(&t->counts->held))
+	if (before < t->settle_at_ns || (!load_count(&t->shared->held) && !accepting))
 		return;
-	iterate(t->files);
-	t->settle_at_ns = now_ns() + SETTLE_NS + SETTLE_SHARE * (now_ns() - before);
+	trace_walk_files(t);
+	t->settle_at_ns = trace_now_ns() + (accepting ? ACCEPT_NS : SETTLE_NS) + SETTLE_SHARE * (trace_now_ns() - before);
 }
 
-/* Programs that ran on other CPUs when we detached may still be about to submit: wait for what they counted. */
+static int read_records(struct trace *t)
+{
+	return trace_read(t) && t->sink->batch ? t->sink->batch(t->sink->ctx) : 0;
+}
+
+/* Programs that ran on other CPUs when we detached may still be about to publish. */
 static int drain(struct trace *t)
 {
 	int code = 0;
 
-	bpf_link__destroy(t->changes);
-	bpf_link__destroy(t->destroys);
-	t->changes = t->destroys = NULL;
+	detach(t);
 	t->settle_at_ns = 0;
 	settle(t);
 	for (int tries = 0; !code && tries < 100; tries++) {
-		code = read_ring(t);
-		if (t->read + count_of(&t->counts->lost_full) >= count_of(&t->counts->ended))
+		code = read_records(t);
+		if (trace_drained(t))
 			break;
 		poll(NULL, 0, 1);
 	}
 	return code;
 }
 
+static int tick(struct trace *t)
+{
+	if (!t->sink->tick || trace_now_ns() < t->tick_at_ns)
+		return 0;
+	t->tick_at_ns += t->sink->tick_ns;
+	return t->sink->tick(t->sink->ctx);
+}
+
 int trace_run(struct trace *t, uint64_t duration_ns, const struct trace_sink *sink)
 {
 	const struct timespec period = { .tv_nsec = READ_NS };
 	struct sigaction act = { .sa_handler = stop };
-	uint64_t end_ns = now_ns() + duration_ns;
+	uint64_t end_ns = trace_now_ns() + duration_ns;
 	sigset_t block, before;
 	int code = 0;
 
 	t->sink = sink;
-	t->settle_at_ns = now_ns() + SETTLE_NS;
+	t->settle_at_ns = trace_now_ns() + (t->events & 1 << SESSION_EVENT_ACCEPT ? ACCEPT_NS : SETTLE_NS);
+	t->tick_at_ns = trace_now_ns() + sink->tick_ns;
 	sigemptyset(&block);
 	sigaddset(&block, SIGINT);
 	sigaddset(&block, SIGTERM);
 	sigprocmask(SIG_BLOCK, &block, &before);	/* they arrive in ppoll() only: none is missed */
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
-	while (!code && !stopped && (!duration_ns || now_ns() < end_ns)) {
+	while (!code && !stopped && (!duration_ns || trace_now_ns() < end_ns)) {
 		ppoll(NULL, 0, &period, &before);
-		code = read_ring(t);
+		code = read_records(t);
 		settle(t);
+		if (!code)
+			code = tick(t);
 	}
 	if (!code)
 		code = drain(t);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return code;
+}
+
+/* ---- what there is ---- */
+
+int trace_list(struct trace *t, uint32_t mask, void (*session)(void *ctx, const struct session *s), void *ctx)
+{
+	int err;
+
+	t->shared->listing = mask;
+	err = trace_walk_sockets(t->list, session, ctx);
+	return err ? fail(EXIT_FAILED, "listing sockets: %s", strerror(-err)) : 0;
+}
+
+int trace_sample(struct trace *t)
+{
+	int err;
+
+	t->shared->listing = 1 << SESSION_EVENT_OPEN;
+	err = trace_walk_sockets(t->sample, NULL, NULL);
+	return err ? fail(EXIT_FAILED, "sampling sockets: %s", strerror(-err)) : 0;
+}
+
+void trace_hists(struct trace *t, bool reset, void (*hist)(void *ctx, const struct session_hist_key *key, const struct session_hist *h),
+		 void *ctx)
+{
+	int fd = bpf_object__find_map_fd_by_name(t->object, "session_hists");
+	struct session_hist_key key, next;
+	struct session_hist h;
+	bool more = !bpf_map_get_next_key(fd, NULL, &next);
+
+	while (more) {
+		key = next;
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (bpf_map_lookup_elem(fd, &key, &h))
+			continue;
+		if (reset)
+			bpf_map_delete_elem(fd, &key);
+		hist(ctx, &key, &h);
+	}
+}
+
+static uint64_t open_sessions(const struct trace *t)
+{
+	uint64_t n = 0;
+
+	for (size_t b = 0; b < 1u << SESSION_BUCKET_BITS; b++)
+		for (int i = 0; i < SESSION_WAYS; i++)
+			n += t->table[b].sock[i] && t->table[b].state[i].flags & SESSION_COUNTED;
+	return n;
+}
+
+static uint64_t skipped_runs(const struct bpf_object *object)
+{
+	struct bpf_program *p;
+	uint64_t n = 0;
+
+	bpf_object__for_each_program(p, object) {
+		struct bpf_prog_info info = {};
+		__u32 len = sizeof(info);
+
+		if (bpf_program__fd(p) >= 0 && !bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len))
+			n += info.recursion_misses;
+	}
+	return n;
+}
+
+void trace_totals(struct trace *t, struct trace_totals *totals)
+{
+	uint64_t *sum = (uint64_t *)&totals->counts;
+
+	memset(totals, 0, sizeof(*totals));
+	for (int cpu = 0; cpu < t->cpus; cpu++)
+		for (size_t i = 0; i < sizeof(totals->counts) / sizeof(*sum); i++)
+			sum[i] += load_count((const __u64 *)&t->shared->counts[cpu] + i);
+	totals->open = open_sessions(t) + totals->counts.spill_in - totals->counts.spill_out;
+	totals->skipped = skipped_runs(t->object);
 }

@@ -7,6 +7,8 @@
 #include <linux/in6.h>
 #include <stdbool.h>
 
+#define AF_INET 2
+#define AF_INET6 10
 #define PF_KTHREAD 0x00200000	/* include/linux/sched.h */
 
 enum sock_type { SOCK_STREAM = 1 };	/* include/linux/net.h */
@@ -30,8 +32,10 @@ struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
 	__be16 skc_dport;
+	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned char skc_reuseport:1;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -39,6 +43,9 @@ struct sock_common {
 };
 
 struct socket;
+struct kernfs_node { __u64 id; };
+struct cgroup { struct kernfs_node *kn; };
+struct sock_cgroup_data { struct cgroup *cgroup; };
 
 struct sock {
 	struct sock_common __sk_common;
@@ -46,11 +53,18 @@ struct sock {
 	int sk_err;
 	struct socket *sk_socket;
 	kuid_t sk_uid;
+	struct sock_cgroup_data sk_cgrp_data;
+	__u32 sk_ack_backlog, sk_max_ack_backlog;
 	__u16 sk_type;
 	__u16 sk_protocol;
 };
 
 struct socket { struct sock *sk; };
+
+struct request_sock {
+	struct sock_common __req_common;
+	__u8 num_retrans;
+};
 
 struct tcp_congestion_ops { char name[16]; };
 
@@ -74,7 +88,21 @@ struct tcp_sock {
 	__u32 segs_in, segs_out;
 	__u32 srtt_us;		/* eighths of a microsecond */
 	__u32 snd_cwnd;
+	__u32 snd_wnd, rcv_wnd, mss_cache;
+	__u32 chrono_stat[3];	/* jiffies: busy, limited by the peer's window, limited by the send buffer */
+	__u64 tcp_clock_cache;	/* CLOCK_MONOTONIC in ns, of the last packet or timer */
 	struct minmax rtt_min;
+};
+
+struct net_device { possible_net_t nd_net; };
+
+struct sk_buff {
+	struct sock *sk;
+	struct net_device *dev;
+	char cb[48];
+	__be16 protocol;
+	__u16 network_header;
+	unsigned char *head;
 };
 
 struct file;
@@ -85,7 +113,11 @@ struct task_struct {
 	char comm[16];
 };
 
-struct bpf_iter_meta;
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
 
 struct bpf_iter__task_file {
 	struct bpf_iter_meta *meta;

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* trace_private: what the files of loader/trace* share. */
+#pragma once
+#include <bpf/libbpf.h>
+#include "trace.h"
+
+struct trace {
+	struct bpf_object *object;
+	struct bpf_link *links[8], *files, *sockets, *list, *sample;
+	int n_links;
+	uint32_t events, ring;
+	int cpus;
+	struct session_shared *shared;		/* mapped from the kernel, as the next two */
+	struct session_bucket *table;
+	struct session_record *records;
+	const struct trace_sink *sink;
+	uint64_t start_ns, settle_at_ns, tick_at_ns;
+};
+
+uint64_t trace_now_ns(void);
+
+/* ---- trace_walk.c: iterators */
+
+/* Walk all file tables; the programs do what is to be done. */
+int trace_walk_files(struct trace *t);
+
+/* Run an iterator over the sockets of each network namespace; what it gives goes to `session`, which may be NULL. */
+int trace_walk_sockets(struct bpf_link *link, void (*session)(void *ctx, const struct session *s), void *ctx);
+
+/* ---- trace_ring.c */
+
+/* Hand out what is in the rings, in the order of time between CPUs. The number of records. */
+uint64_t trace_read(struct trace *t);
+
+/* Everything the programs began to write has been handed out. */
+bool trace_drained(const struct trace *t);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* record: what a socket says about its session, put together on the stack, filtered, counted and sent. */
+#pragma once
+#include <linux/errno.h>
+#include "hist.h"
+
+/* How it ended, and who ended it if nobody sent a FIN before. sk_err is set before the state changes. A soft error from earlier
+ * (ICMP) stays behind when FINs were exchanged all the same. */
+static __always_inline void classify_end(struct session *r)
+{
+	bool fins = r->last_state == TCP_FIN_WAIT2 || r->last_state == TCP_CLOSING || r->last_state == TCP_LAST_ACK;
+	__u8 closer = SESSION_CLOSER_NONE;
+
+	switch (r->error) {
+	case 0:			/* close with unread data or without linger, disconnect, a listener closed over it */
+		r->end = fins ? SESSION_END_FIN : SESSION_END_RESET;
+		closer = SESSION_CLOSER_LOCAL;
+		break;
+	case ECONNABORTED:	/* ss --kill */
+		r->end = SESSION_END_RESET;
+		closer = SESSION_CLOSER_LOCAL;
+		break;
+	case ECONNREFUSED:	/* of a connect */
+	case ECONNRESET:
+	case EPIPE:		/* a RST behind the FIN */
+		r->end = SESSION_END_RESET;
+		closer = SESSION_CLOSER_REMOTE;
+		break;
+	case ETIMEDOUT:
+		r->end = SESSION_END_TIMEOUT;
+		break;
+	default:
+		r->end = fins ? SESSION_END_FIN : SESSION_END_ERROR;
+	}
+	if (r->state.closer == SESSION_CLOSER_NONE)
+		r->state.closer = closer;
+}
+
+static __always_inline void fill_addresses(struct session *r, struct sock *sk, struct tcp_sock *tp)
+{
+	__u64 *zero = (__u64 *)r->laddr;
+
+	r->lport = tp->inet_conn.icsk_inet.inet_sport;	/* skc_num is 0 at the end */
+	r->rport = sk->__sk_common.skc_dport;
+	r->family = sk->__sk_common.skc_family;
+	if (r->family == AF_INET6 && bpf_core_field_exists(sk->__sk_common.skc_v6_daddr)) {
+		struct in6_addr l = sk->__sk_common.skc_v6_rcv_saddr, a = sk->__sk_common.skc_v6_daddr;
+
+		if (!is_mapped(&a) && !is_mapped(&l)) {
+			__builtin_memcpy(r->laddr, &l, sizeof(l));
+			__builtin_memcpy(r->raddr, &a, sizeof(a));
+			return;
+		}
+		r->family = AF_INET;
+		r->state.flags |= SESSION_MAPPED;
+	}
+	zero[0] = zero[1] = zero[2] = zero[3] = 0;
+	*(__be32 *)r->laddr = sk->__sk_common.skc_rcv_saddr;
+	*(__be32 *)r->raddr = sk->__sk_common.skc_daddr;
+}
+
+/* Totals are read at the change to CLOSE: a disconnect() sets them to 0 right after. */
+static __always_inline void fill(struct session *r, struct sock *sk, const struct session_state *s, __u64 now)
+{
+	struct tcp_sock *tp = tcp_of(sk);
+	const struct tcp_congestion_ops *ca;
+	__u64 again;
+
+	if (!tp)
+		return;
+	ca = tp->inet_conn.icsk_ca_ops;
+	again = tp->bytes_retrans;
+	r->state = *s;
+	r->time_ns = now;
+	r->retransmitted_bytes = again;
+	r->tx_bytes = tp->bytes_sent - again;
+	r->rx_bytes = tp->bytes_received - (sk->__sk_common.skc_flags >> SOCK_DONE & 1);	/* the peer's FIN counts as one */
+	r->cgroup = bpf_core_field_exists(sk->sk_cgrp_data) ? sk->sk_cgrp_data.cgroup->kn->id : 0;
+	r->retransmits = tp->total_retrans;
+	r->segs_out = tp->segs_out;
+	r->segs_in = tp->segs_in;
+	r->srtt_us = tp->srtt_us >> 3;
+	r->min_rtt_us = tp->rtt_min.s[0].v;
+	r->cwnd = tp->snd_cwnd;
+	r->busy = tp->chrono_stat[0];
+	r->rwnd_limited = tp->chrono_stat[1];
+	r->sndbuf_limited = tp->chrono_stat[2];
+	r->snd_wnd = tp->snd_wnd;
+	r->rcv_wnd = tp->rcv_wnd;
+	r->netns = sk->__sk_common.skc_net.net->ns.inum;
+	r->uid = sk->sk_uid.val;
+	fill_addresses(r, sk, tp);
+	r->error = sk->sk_err;
+	*(__u64 *)r->congestion = *(__u64 *)&ca->name[0];
+	*(__u64 *)(r->congestion + 8) = *(__u64 *)&ca->name[8];
+	r->mss = tp->mss_cache;
+	r->detail[0] = r->detail[1] = r->detail[2] = 0;
+	r->place = 0;
+}
+
+/* Room for a record in this CPU's ring, NULL: none. A softirq may come in between and take the next, hence the slack. */
+static __always_inline struct session_record *reserve(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id() & (SESSION_CPUS - 1), at;
+	struct session_ring *ring = &shared.rings[cpu];
+	struct session_record *r;
+	__u64 head;
+
+	if (*(volatile __u64 *)&ring->head + 8 - *(volatile __u64 *)&ring->tail > filter.ring) {
+		count(lost_full);
+		return NULL;
+	}
+	head = __sync_fetch_and_add(&ring->head, 1);
+	at = cpu * filter.ring + (head & (filter.ring - 1));
+	r = bpf_map_lookup_elem(&session_ring, &at);
+	if (r)
+		r->pad = head + 1;
+	return r;
+}
+
+static __always_inline void count_event(enum session_event event)
+{
+	if (event == SESSION_EVENT_END)
+		count(ended);
+	else
+		count(events);
+}
+
+/* The exchange orders it behind the record on every machine. */
+static __always_inline void publish(struct session_record *r)
+{
+	__sync_lock_test_and_set(&r->sequence, r->pad);
+}
+
+static __always_inline void discard(struct session_record *r)
+{
+	r->session.event = SESSION_EVENT_COUNT;
+	publish(r);
+}
+
+/* A complete record: to the reader, into a histogram, or nowhere. */
+static __always_inline void finish(struct session_record *r, enum session_event event)
+{
+	if (!wanted(&r->session)) {
+		if (event == SESSION_EVENT_END)
+			count(filtered);
+		discard(r);
+		return;
+	}
+	count_event(event);
+	if (filter.hist && event == SESSION_EVENT_END) {
+		hist_add(&r->session);
+		discard(r);
+		return;
+	}
+	publish(r);
+}
+
+static __always_inline void lost(enum session_event event)
+{
+	count_event(event);
+	count(lost_full);
+}
+
+static __always_inline bool sends(enum session_event event)
+{
+	return filter.events & 1 << event;
+}
+
+struct change {
+	int old, new;
+};
+
+/* One record of the socket as it is. */
+static __always_inline void emit(struct sock *sk, const struct session_state *s, enum session_event event, struct change change,
+				 __u64 now)
+{
+	struct session_record *r = reserve();
+
+	if (!r) {
+		lost(event);
+		return;
+	}
+	r->session.event = event;
+	r->session.last_state = change.old;
+	r->session.new_state = change.new;
+	r->session.end = 0;
+	fill(&r->session, sk, s, now);
+	if (event == SESSION_EVENT_END || event == SESSION_EVENT_FAILED)
+		classify_end(&r->session);
+	finish(r, event);
+}
