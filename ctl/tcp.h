@@ -11,7 +11,7 @@ enum { SECOND_NS = 1000000000 };
 /* ---- tcp_filter.c */
 
 extern struct tcp_options {
-	unsigned long pid, duration, min_bytes, min_ms, interval, count, lines;
+	unsigned long pid, duration, min_bytes, min_ms, sockets, interval, count, lines;
 	const char *comm, *uid, *cgroup, *netns, *port, *lport, *rport, *addr, *laddr, *raddr;
 	const char *columns, *hist, *by;
 	bool wide, time, timestamp, csv, totals, failed, open, all, flow;
@@ -31,7 +31,8 @@ extern struct tcp_options {
 	{ "raddr", 0, OPT_TEXT, &tcp_opt.raddr, "PREFIXES", "… the remote end" }, \
 	{ "min-bytes", 0, OPT_NUMBER, &tcp_opt.min_bytes, "BYTES", "only with at least so much payload, both directions together" }, \
 	{ "min-ms", 0, OPT_NUMBER, &tcp_opt.min_ms, "MS", "only of at least this duration" }, \
-	{ "duration", 'd', OPT_NUMBER, &tcp_opt.duration, "SECONDS", "stop after this time" }
+	{ "duration", 'd', OPT_NUMBER, &tcp_opt.duration, "SECONDS", "stop after this time" }, \
+	{ "sockets", 0, OPT_NUMBER, &tcp_opt.sockets, "N", "room for so many in the fast table (131072); more cost more" }
 
 #define TCP_OUTPUT_OPTIONS \
 	{ "wide", 'w', OPT_FLAG, &tcp_opt.wide, NULL, "whole COMM, columns that fit IPv6 addresses" }, \

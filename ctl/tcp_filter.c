@@ -187,6 +187,10 @@ static int set_limits(struct session_filter *f)
 		return fail(EXIT_USAGE, "--duration %lu: too long", tcp_opt.duration);
 	if (tcp_opt.min_ms > UINT64_MAX / 1000000)
 		return fail(EXIT_USAGE, "--min-ms %lu: too long", tcp_opt.min_ms);
+	if (tcp_opt.sockets > 1 << 24)
+		return fail(EXIT_USAGE, "--sockets %lu: at most %d", tcp_opt.sockets, 1 << 24);
+	while (tcp_opt.sockets > (unsigned long)SESSION_WAYS << f->bucket_bits || (tcp_opt.sockets && !f->bucket_bits))
+		f->bucket_bits++;
 	f->min_bytes = tcp_opt.min_bytes;
 	f->min_ns = tcp_opt.min_ms * 1000000ull;
 	return 0;

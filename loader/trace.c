@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #include "../lib/err.h"
@@ -29,9 +30,9 @@ enum {
 	SETTLE_NS = 500 * 1000 * 1000,	/* ask for the owners of held sessions this often, and at most a twentieth of the time */
 	SETTLE_SHARE = 20,
 	ACCEPT_NS = 50 * 1000 * 1000,	/* and for the owners of accepted connections, where those are reported at once */
-	RINGS_RECORDS = 1 << 17,	/* of all CPUs together; of each a power of two within the next two */
+	RINGS_RECORDS = 1 << 18,	/* of all CPUs together; of each a power of two within the next two */
 	RING_MIN = 1 << 12,
-	RING_MAX = 1 << 16,
+	RING_MAX = 1 << 17,
 };
 
 static volatile sig_atomic_t stopped;
@@ -122,12 +123,14 @@ static int set_filter(struct trace *t, const struct session_filter *filter)
 	f.start_ns = t->start_ns;
 	f.tick_ns = trace_tick_ns();
 	f.ring = t->ring;
+	f.bucket_bits = t->bucket_bits;
 	f.casts = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	f.drop_sk = drop_tells_socket(btf);
 	f.drop_purge = purge_reason(btf);
 	btf__free(btf);
 	if (bpf_map__set_initial_value(bpf_object__find_map_by_name(t->object, ".rodata"), &f, sizeof(f)) ||
-	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_ring"), t->ring * t->cpus))
+	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_ring"), t->ring * t->cpus) ||
+	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_table"), 1u << t->bucket_bits))
 		abort();	/* not the object this was built with */
 	return 0;
 }
@@ -158,7 +161,7 @@ static void *map_memory(struct trace *t, const char *name, size_t size, int prot
 static int map_tables(struct trace *t)
 {
 	t->shared = map_memory(t, ".bss", sizeof(*t->shared), PROT_READ | PROT_WRITE);
-	t->table = map_memory(t, "session_table", sizeof(*t->table) << SESSION_BUCKET_BITS, PROT_READ);
+	t->table = map_memory(t, "session_table", sizeof(*t->table) << t->bucket_bits, PROT_READ);
 	t->records = map_memory(t, "session_ring", sizeof(*t->records) * t->ring * t->cpus, PROT_READ);
 	if (!t->shared || !t->table || !t->records)
 		return why_not(-errno, "mapping the tables");
@@ -175,6 +178,7 @@ static int load(struct trace *t, const struct session_filter *filter)
 	if (t->cpus > SESSION_CPUS)
 		return fail(EXIT_FAILED, "this machine may have %d CPUs; the tables are built for %d", t->cpus, SESSION_CPUS);
 	t->ring = ring_records(t->cpus);
+	t->bucket_bits = filter->bucket_bits ? filter->bucket_bits : SESSION_BUCKET_BITS;
 	t->events = filter->events;
 	libbpf_set_print(quiet);
 	t->object = bpf_object__open_mem(trace_session_object, trace_session_object_end - trace_session_object, NULL);
@@ -209,14 +213,31 @@ static bool attach_events(struct trace *t)
 	return true;
 }
 
-/* Owners found at the start are of sockets that may be gone, their addresses used anew. */
+/* Owners that were found are of sockets that may be gone, their addresses used anew. */
 static void forget_holders(struct trace *t)
 {
 	int fd = bpf_object__find_map_fd_by_name(t->object, "session_holders");
-	uint64_t key;
+	uint64_t key, next;
+	bool more = !bpf_map_get_next_key(fd, NULL, &next);
 
-	while (!bpf_map_get_next_key(fd, NULL, &key))
+	while (more) {
+		key = next;
+		more = !bpf_map_get_next_key(fd, &key, &next);
 		bpf_map_delete_elem(fd, &key);
+	}
+}
+
+/* Over all sockets, with what the file tables say of them. */
+static int walk_with_owners(struct trace *t, struct bpf_link *link, void (*session)(void *ctx, const struct session *s), void *ctx)
+{
+	int err;
+
+	t->shared->seeding = 1;
+	trace_walk_files(t);
+	t->shared->seeding = 0;
+	err = trace_walk_sockets(link, session, ctx);
+	forget_holders(t);
+	return err;
 }
 
 /* Events first, then what was open before them: nothing is in neither. Sockets without a file are few, and their events tell of
@@ -227,13 +248,9 @@ static int start(struct trace *t)
 	t->sockets = attach(t, "session_sockets");
 	t->list = attach(t, "session_list");
 	t->sample = attach(t, "session_sample");
-	t->shared->seeding = 1;
 	if (!t->files || !t->sockets || !t->list || !t->sample || !attach_events(t))
 		return why_not(-errno, "attaching to the tracepoints of TCP");
-	trace_walk_files(t);
-	trace_walk_sockets(t->sockets, NULL, NULL);
-	t->shared->seeding = 0;
-	forget_holders(t);
+	walk_with_owners(t, t->sockets, NULL, NULL);
 	return 0;
 }
 
@@ -274,7 +291,7 @@ void trace_close(struct trace *t)
 	if (t->shared)
 		munmap(t->shared, sizeof(*t->shared));
 	if (t->table)
-		munmap(t->table, sizeof(*t->table) << SESSION_BUCKET_BITS);
+		munmap(t->table, sizeof(*t->table) << t->bucket_bits);
 	if (t->records)
 		munmap(t->records, sizeof(*t->records) * t->ring * t->cpus);
 	bpf_object__close(t->object);
@@ -345,6 +362,7 @@ int trace_run(struct trace *t, uint64_t duration_ns, const struct trace_sink *si
 	t->sink = sink;
 	t->settle_at_ns = trace_now_ns() + (t->events & 1 << SESSION_EVENT_ACCEPT ? ACCEPT_NS : SETTLE_NS);
 	t->tick_at_ns = trace_now_ns() + sink->tick_ns;
+	setpriority(PRIO_PROCESS, 0, -10);	/* those who end sessions must not keep us from reading; without the right to it: as it is */
 	sigemptyset(&block);
 	sigaddset(&block, SIGINT);
 	sigaddset(&block, SIGTERM);
@@ -371,7 +389,7 @@ int trace_list(struct trace *t, uint32_t mask, void (*session)(void *ctx, const 
 	int err;
 
 	t->shared->listing = mask;
-	err = trace_walk_sockets(t->list, session, ctx);
+	err = walk_with_owners(t, t->list, session, ctx);
 	return err ? fail(EXIT_FAILED, "listing sockets: %s", strerror(-err)) : 0;
 }
 
@@ -380,7 +398,7 @@ int trace_sample(struct trace *t)
 	int err;
 
 	t->shared->listing = 1 << SESSION_EVENT_OPEN;
-	err = trace_walk_sockets(t->sample, NULL, NULL);
+	err = walk_with_owners(t, t->sample, NULL, NULL);
 	return err ? fail(EXIT_FAILED, "sampling sockets: %s", strerror(-err)) : 0;
 }
 
@@ -407,7 +425,7 @@ static uint64_t open_sessions(const struct trace *t)
 {
 	uint64_t n = 0;
 
-	for (size_t b = 0; b < 1u << SESSION_BUCKET_BITS; b++)
+	for (size_t b = 0; b < 1u << t->bucket_bits; b++)
 		for (int i = 0; i < SESSION_WAYS; i++)
 			n += t->table[b].sock[i] && t->table[b].state[i].flags & SESSION_COUNTED;
 	return n;

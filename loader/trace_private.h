@@ -8,7 +8,7 @@ struct trace {
 	struct bpf_object *object;
 	struct bpf_link *links[8], *files, *sockets, *list, *sample;
 	int n_links;
-	uint32_t events, ring;
+	uint32_t events, ring, bucket_bits;
 	int cpus;
 	struct session_shared *shared;		/* mapped from the kernel, as the next two */
 	struct session_bucket *table;

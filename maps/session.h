@@ -123,6 +123,7 @@ struct session_filter {
 	__u32 events;		/* 1 << enum session_event */
 	__u32 self;		/* our own process: reading a socket by iterator takes its lock, but does not make us its owner */
 	__u32 ring;		/* records of a CPU's ring, a power of two */
+	__u32 bucket_bits;	/* of session_table */
 	__u32 pid, netns;
 	__u32 uid;
 	__u8 by_uid, by_comm;
@@ -162,7 +163,7 @@ struct session_counts {
 enum {
 	SESSION_CPUS = 256,
 	SESSION_WAYS = 8,
-	SESSION_BUCKET_BITS = 14,	/* 131,072 sockets, 9.4 MB */
+	SESSION_BUCKET_BITS = 14,	/* unless told otherwise: 131,072 sockets, 9.4 MB */
 	SESSION_LISTENERS = 65536,
 };
 
@@ -206,7 +207,7 @@ struct session_shared {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1 << SESSION_BUCKET_BITS);
+	__uint(max_entries, 1);		/* 1 << session_filter.bucket_bits: set before load */
 	__type(key, __u32);
 	__type(value, struct session_bucket);
 } session_table SEC(".maps");

@@ -7,7 +7,7 @@ build="gcc make clang llvm pkg-config libbpf-dev libxdp-dev libelf-dev zlib1g-de
 flex bison libsmartcols-dev libjson-c-dev libcap-dev iproute2"
 demo="curl nginx-light ethtool iputils-ping procps netcat-openbsd python3"
 tests="libcmocka-dev python3-scapy python3-hypothesis python3-pytest python3-pytest-xdist bpftool nftables strace tcpdump libcap2-bin util-linux
-libasan8 libubsan1 libclang-rt-14-dev netbase"
+libbpf-tools libasan8 libubsan1 libclang-rt-14-dev netbase"
 
 case "${1:-all}" in
 demo) want="$build $demo" ;;

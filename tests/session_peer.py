@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One end of TCP sessions, driven by tests/net_session.py: a process that does what lines on its standard input say (JSON lists)
+"""One end of TCP sessions, driven by tests/net_session*.py: a process that does what lines on its standard input say (JSON lists)
 and answers each with a JSON value. It counts payload itself. argv: COMM and the number of a UNIX socket for passing sockets."""
 import json
 import os
@@ -7,6 +7,7 @@ import resource
 import socket
 import struct
 import sys
+import time
 
 FAMILIES = {"v4": (socket.AF_INET, "127.0.0.1"), "v6": (socket.AF_INET6, "::1"), "mapped": (socket.AF_INET6, "::ffff:127.0.0.1")}
 
@@ -17,20 +18,33 @@ class Peer:
         self.listener = self.conn = None
         self.ends = []
 
-    def listen(self, family):
+    def listen(self, family, host=None, port=0, share=False):
         self.listener = socket.socket(FAMILIES[family][0], socket.SOCK_STREAM)
-        self.listener.bind(("::" if family == "mapped" else FAMILIES[family][1], 0))
+        if share:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.listener.bind((host or ("::" if family == "mapped" else FAMILIES[family][1]), port))
         self.listener.listen(128)
         return self.listener.getsockname()[1]
+
+    def waiting(self):
+        """Whether somebody can be accepted, without waiting long."""
+        self.listener.settimeout(0.3)
+        try:
+            self.conn, peer = self.listener.accept()
+            return peer[1]
+        except TimeoutError:
+            return 0
+        finally:
+            self.listener.settimeout(None)
 
     def accept(self):
         self.conn = self.listener.accept()[0]
         return self.conn.getpeername()[1]
 
-    def connect(self, family, port):
+    def connect(self, family, port, host=None):
         self.conn = socket.socket(FAMILIES[family][0], socket.SOCK_STREAM)
         try:
-            self.conn.connect((FAMILIES[family][1], port))
+            self.conn.connect((host or FAMILIES[family][1], port))
         except OSError as e:
             self.conn.close()
             return e.errno
@@ -51,6 +65,16 @@ class Peer:
 
     def receive_all(self):
         return self.receive(1 << 62)
+
+    def option(self, level, name, value):
+        self.conn.setsockopt(getattr(socket, level), getattr(socket, name), value)
+
+    def receive_error(self):
+        """The errno that ends a recv()."""
+        try:
+            return -len(self.conn.recv(1))
+        except OSError as e:
+            return e.errno
 
     def receive_reset(self):
         try:
@@ -81,12 +105,23 @@ class Peer:
 
     def crowd(self, count):
         """That many sessions with itself, both ends kept open."""
-        resource.setrlimit(resource.RLIMIT_NOFILE, (2 * count + 100,) * 2)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             for _ in range(count):
                 self.ends.append(socket.create_connection(listener.getsockname()))
                 self.ends.append(listener.accept()[0])
         return len(self.ends) // 2
+
+    def pin(self, cpu):
+        os.sched_setaffinity(0, {cpu})
+
+    def busy(self, seconds):
+        """Sessions with itself, one after another, for so long; their number."""
+        end, n = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            self.talk_to_self()
+            n += 1
+        return n
 
     def leave(self):
         os._exit(0)

@@ -83,7 +83,8 @@ struct minmax { struct minmax_sample s[3]; };
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
-	__u64 bytes_sent, bytes_retrans, bytes_received;
+	__u64 bytes_sent, bytes_retrans, bytes_received, bytes_acked;
+	__u32 snd_una, snd_nxt;
 	__u32 total_retrans;
 	__u32 segs_in, segs_out;
 	__u32 srtt_us;		/* eighths of a microsecond */

@@ -122,13 +122,12 @@ static __always_inline bool describe(struct session *r, struct sock *sk)
 	if (state != TCP_LISTEN)
 		p = place_find(sk);
 	s = p.state ? p.state : &none;
-	if (!p.state) {
+	if (!p.state)
 		state_new(s, sk, 0);
-		owner_by_files(s, sk);
-	}
 	r->last_state = r->new_state = state;
 	r->end = 0;
 	fill(r, sk, s, bpf_ktime_get_ns());
+	owner_by_files(&r->state, sk);
 	if (r->state.owner == SESSION_OWNER_NONE)
 		owner_by_listener(&r->state, sk, r->lport);
 	if (state == TCP_LISTEN) {

@@ -5,8 +5,6 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 
-const volatile struct session_filter filter = {};
-
 extern void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym __weak;
 
 /* A call that costs nothing since Linux 6.2; before, a helper. */

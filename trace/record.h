@@ -59,21 +59,32 @@ static __always_inline void fill_addresses(struct session *r, struct sock *sk, s
 	*(__be32 *)r->raddr = sk->__sk_common.skc_daddr;
 }
 
+/* bytes_sent also counts what the host itself refused to send (a full queue, a filter) and sends again as new. The sequence numbers
+ * bound it: a SYN counts in bytes_acked where this end connected, a FIN where it is known to be sent. */
+static __always_inline __u64 sent(const struct session *r, const struct tcp_sock *tp)
+{
+	__u64 bytes = tp->bytes_sent - tp->bytes_retrans, most = tp->bytes_acked + (__u32)(tp->snd_nxt - tp->snd_una);
+
+	if (r->state.flags & SESSION_ACTIVE)
+		most--;
+	if (r->last_state == TCP_FIN_WAIT2 || (!r->error && (r->last_state == TCP_CLOSING || r->last_state == TCP_LAST_ACK)))
+		most--;
+	return bytes < most ? bytes : most;
+}
+
 /* Totals are read at the change to CLOSE: a disconnect() sets them to 0 right after. */
 static __always_inline void fill(struct session *r, struct sock *sk, const struct session_state *s, __u64 now)
 {
 	struct tcp_sock *tp = tcp_of(sk);
 	const struct tcp_congestion_ops *ca;
-	__u64 again;
-
 	if (!tp)
 		return;
 	ca = tp->inet_conn.icsk_ca_ops;
-	again = tp->bytes_retrans;
 	r->state = *s;
 	r->time_ns = now;
-	r->retransmitted_bytes = again;
-	r->tx_bytes = tp->bytes_sent - again;
+	r->error = sk->sk_err;
+	r->retransmitted_bytes = tp->bytes_retrans;
+	r->tx_bytes = sent(r, tp);
 	r->rx_bytes = tp->bytes_received - (sk->__sk_common.skc_flags >> SOCK_DONE & 1);	/* the peer's FIN counts as one */
 	r->cgroup = bpf_core_field_exists(sk->sk_cgrp_data) ? sk->sk_cgrp_data.cgroup->kn->id : 0;
 	r->retransmits = tp->total_retrans;
@@ -90,7 +101,6 @@ static __always_inline void fill(struct session *r, struct sock *sk, const struc
 	r->netns = sk->__sk_common.skc_net.net->ns.inum;
 	r->uid = sk->sk_uid.val;
 	fill_addresses(r, sk, tp);
-	r->error = sk->sk_err;
 	*(__u64 *)r->congestion = *(__u64 *)&ca->name[0];
 	*(__u64 *)(r->congestion + 8) = *(__u64 *)&ca->name[8];
 	r->mss = tp->mss_cache;
@@ -106,10 +116,8 @@ static __always_inline struct session_record *reserve(void)
 	struct session_record *r;
 	__u64 head;
 
-	if (*(volatile __u64 *)&ring->head + 8 - *(volatile __u64 *)&ring->tail > filter.ring) {
-		count(lost_full);
+	if (*(volatile __u64 *)&ring->head + 8 - *(volatile __u64 *)&ring->tail > filter.ring)
 		return NULL;
-	}
 	head = __sync_fetch_and_add(&ring->head, 1);
 	at = cpu * filter.ring + (head & (filter.ring - 1));
 	r = bpf_map_lookup_elem(&session_ring, &at);

@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 #include "../maps/session.h"
 
+const volatile struct session_filter filter = {};
 struct session_shared shared = {};
 
 /* Atomic: a softirq of another of our programs may come in between. */
@@ -28,7 +29,7 @@ static __always_inline __u64 name_of(struct sock *sk)
 
 static __always_inline struct session_bucket *bucket_of(__u64 sock)
 {
-	__u32 at = sock * 0x9e3779b97f4a7c15 >> (64 - SESSION_BUCKET_BITS);
+	__u32 at = sock * 0x9e3779b97f4a7c15 >> 32 >> (32 - filter.bucket_bits);
 
 	return bpf_map_lookup_elem(&session_table, &at);
 }
