@@ -17,11 +17,12 @@
 #include "generation.h"
 #include "interfaces.h"
 #include "service.h"
+#include "tcp_owner.h"
 #include "verb.h"
 
 static const char *address_text, *proto_text, *service_text, *sort_text = "bytes";
 static unsigned long port, limit;
-static bool first_n;
+static bool first_n, with_owner;
 
 /* ---- time: jiffies, low 32 bits → ns since 1970 */
 
@@ -214,6 +215,17 @@ static void out_flags(const char *key, uint8_t flags)
 	out_text(key, text);
 }
 
+static void out_owner(const struct flow_view *v, bool destination)
+{
+	const struct session_process *p = tcp_owner_of(v, destination);
+
+	if (p)
+		out_number(destination ? "dst_pid" : "src_pid", p->pid);
+	else
+		out_text(destination ? "dst_pid" : "src_pid", NULL);
+	out_text(destination ? "dst_comm" : "src_comm", p ? p->comm : NULL);
+}
+
 static void emit(const struct flow_view *v, const struct config *c, const struct interface_slot *slots, const struct jiffy_clock *clock)
 {
 	static const char *const states[] = { "half-open", "established", "closed" };
@@ -243,6 +255,10 @@ static void emit(const struct flow_view *v, const struct config *c, const struct
 	out_text("state", states[v->state]);
 	out_number("rule", v->rule);
 	out_backend(c, v->backend);
+	if (with_owner) {
+		out_owner(v, false);
+		out_owner(v, true);
+	}
 	if (!out_is_json()) {
 		out_ns("age", first);
 		out_ns("idle", last);
@@ -272,6 +288,8 @@ static int list(const struct config *c)
 
 	if (!err && !slots)
 		err = EXIT_NOTHING;
+	if (!err && with_owner)
+		err = tcp_owners_read();
 	if (!err)
 		err = flows_read(&v, &n);
 	if (!err)
@@ -426,6 +444,7 @@ static const struct opt list_opts[] = {
 	{ "service", 0, OPT_TEXT, &service_text, "NAME", "flows to the backends of this service" },
 	{ "sort", 0, OPT_TEXT, &sort_text, "ORDER", "bytes (default), packets, first or last; largest and latest first" },
 	{ "limit", 0, OPT_NUMBER, &limit, "N", "the first N only" },
+	{ "owner", 'p', OPT_FLAG, &with_owner, NULL, "TCP: the processes of this host that have the ends" },
 	{ "numeric", 'n', OPT_FLAG, &first_n, NULL, "numbers, never names: always so; -n N is --limit N" },
 	{}
 };
