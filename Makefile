@@ -32,7 +32,7 @@ LANGUAGE := $(addprefix ctl/,config.c spans.c tuples.c raw.c value.c names.c bui
 	check_chain.c print.c diff.c)
 FUZZ := $(patsubst tests/fuzz_%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz_*.c))
 
-.PHONY: all help deps check bench fuzz demo demo-down install clean sanitized tests
+.PHONY: all help deps check bench bench-sessions fuzz demo demo-down install clean sanitized tests
 .DELETE_ON_ERROR:
 
 all: $(OUT)/weir-loader $(OUT)/weirctl
@@ -43,6 +43,7 @@ help:
 	@echo 'make demo-down    remove what KEEP=1 left'
 	@echo 'make check        install what tests need, build, run all tests (root)'
 	@echo 'make bench        ns per packet, net of the measured floor (root)'
+	@echo 'make bench-sessions  what tracing TCP sessions costs, beside tcplife (root)'
 	@echo 'make fuzz         fuzz the parser and the grammar (SECONDS=60 each)'
 	@echo 'make install      DESTDIR= PREFIX=$(PREFIX)'
 	@echo 'make deps         install the Debian packages that building and testing need (root)'
@@ -122,6 +123,14 @@ sanitized:
 
 bench: all $(BENCH)
 	$(Q)bench/run $(BENCH_ARGS)
+
+bench-sessions: all $(OUT)/bench/sessions
+	$(Q)OUT=$(OUT) bench/sessions $(BENCH_ARGS)
+
+$(OUT)/bench/sessions: bench/sessions.c $(CTL) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(CTL) $(LIB) $(LDLIBS)
 
 $(OUT)/bench/bench: bench/bench.c $(LIB)
 	@mkdir -p $(@D)

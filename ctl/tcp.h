@@ -63,6 +63,9 @@ struct tcp_clock tcp_clock(const struct trace *t);
 /* The columns to print: by -o, or these names separated by commas. With -j all that belong to the events, or those of -o. An exit code. */
 int tcp_columns(const char *names, uint32_t events);
 
+/* Congestion control or cgroup are among them. */
+bool tcp_columns_name(void);
+
 /* Those that tcp_columns() chose. */
 void tcp_columns_start(void);
 void tcp_row(const struct tcp_clock *clock, const struct session *s);

@@ -346,6 +346,14 @@ int tcp_columns(const char *names, uint32_t events)
 	return code ? code : choose_all(own);
 }
 
+bool tcp_columns_name(void)
+{
+	for (int i = 0; i < n_chosen; i++)
+		if (chosen[i]->emit == emit_congestion || chosen[i]->emit == emit_cgroup)
+			return true;
+	return false;
+}
+
 void tcp_columns_start(void)
 {
 	for (int i = 0; i < n_chosen; i++)

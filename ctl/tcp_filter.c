@@ -222,5 +222,6 @@ int tcp_filter(struct session_filter *f)
 
 	for (size_t i = 0; !code && i < sizeof(parts) / sizeof(parts[0]); i++)
 		code = parts[i](f);
+	f->names = f->cgroup;
 	return code;
 }

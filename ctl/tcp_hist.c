@@ -38,6 +38,7 @@ static int parse_key(struct session_filter *f, const char *by)
 			return fail(EXIT_USAGE, "by %s: a length of prefix, 0 to 128, goes with laddr and raddr", by);
 	}
 	f->hist_by = key;
+	f->names |= key == HIST_BY_CGROUP;
 	f->hist_bits = bits;
 	return 0;
 }

@@ -80,29 +80,6 @@ uint64_t trace_tick_ns(void)
 	return t.tv_nsec ? t.tv_nsec : 4000000;
 }
 
-/* kfree_skb() has had a fourth argument of its own since 6.11; the first in BTF is the tracepoint's. */
-static bool drop_tells_socket(const struct btf *btf)
-{
-	int id = btf__find_by_name_kind(btf, "btf_trace_kfree_skb", BTF_KIND_TYPEDEF);
-	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
-
-	while (t && !btf_is_func_proto(t))
-		t = btf__type_by_id(btf, t->type);
-	return t && btf_vlen(t) > 4;
-}
-
-/* Since 6.11 the queues of a closing socket are emptied under a reason; ~0: before. */
-static uint32_t purge_reason(const struct btf *btf)
-{
-	int id = btf__find_by_name_kind(btf, "skb_drop_reason", BTF_KIND_ENUM);
-	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
-
-	for (int i = 0; t && i < btf_vlen(t); i++)
-		if (!strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), "SKB_DROP_REASON_QUEUE_PURGE"))
-			return btf_enum(t)[i].val;
-	return ~0u;
-}
-
 static uint32_t ring_records(int cpus)
 {
 	uint32_t n = RING_MAX;
@@ -124,9 +101,7 @@ static int set_filter(struct trace *t, const struct session_filter *filter)
 	f.tick_ns = trace_tick_ns();
 	f.ring = t->ring;
 	f.bucket_bits = t->bucket_bits;
-	f.casts = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
-	f.drop_sk = drop_tells_socket(btf);
-	f.drop_purge = purge_reason(btf);
+	trace_kernel_facts(&f, btf);
 	btf__free(btf);
 	if (bpf_map__set_initial_value(bpf_object__find_map_by_name(t->object, ".rodata"), &f, sizeof(f)) ||
 	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_ring"), t->ring * t->cpus) ||
@@ -213,33 +188,6 @@ static bool attach_events(struct trace *t)
 	return true;
 }
 
-/* Owners that were found are of sockets that may be gone, their addresses used anew. */
-static void forget_holders(struct trace *t)
-{
-	int fd = bpf_object__find_map_fd_by_name(t->object, "session_holders");
-	uint64_t key, next;
-	bool more = !bpf_map_get_next_key(fd, NULL, &next);
-
-	while (more) {
-		key = next;
-		more = !bpf_map_get_next_key(fd, &key, &next);
-		bpf_map_delete_elem(fd, &key);
-	}
-}
-
-/* Over all sockets, with what the file tables say of them. */
-static int walk_with_owners(struct trace *t, struct bpf_link *link, void (*session)(void *ctx, const struct session *s), void *ctx)
-{
-	int err;
-
-	t->shared->seeding = 1;
-	trace_walk_files(t);
-	t->shared->seeding = 0;
-	err = trace_walk_sockets(link, session, ctx);
-	forget_holders(t);
-	return err;
-}
-
 /* Events first, then what was open before them: nothing is in neither. Sockets without a file are few, and their events tell of
  * them too: a namespace that cannot be visited is no error. */
 static int start(struct trace *t)
@@ -250,7 +198,7 @@ static int start(struct trace *t)
 	t->sample = attach(t, "session_sample");
 	if (!t->files || !t->sockets || !t->list || !t->sample || !attach_events(t))
 		return why_not(-errno, "attaching to the tracepoints of TCP");
-	walk_with_owners(t, t->sockets, NULL, NULL);
+	trace_walk_owners(t, t->sockets, NULL, NULL);
 	return 0;
 }
 
@@ -305,17 +253,12 @@ uint64_t trace_start_ns(const struct trace *t)
 
 /* ---- reading ---- */
 
-static uint64_t load_count(const __u64 *count)
-{
-	return __atomic_load_n(count, __ATOMIC_RELAXED);
-}
-
 /* A process that sits on a dead connection does not delay its report for ever, nor one that only accepted: look who has them. */
 static void settle(struct trace *t)
 {
-	uint64_t before = trace_now_ns(), accepting = load_count(&t->shared->accepting);
+	uint64_t before = trace_now_ns(), accepting = trace_count(&t->shared->accepting);
 
-	if (before < t->settle_at_ns || (!load_count(&t->shared->held) && !accepting))
+	if (before < t->settle_at_ns || (!trace_count(&t->shared->held) && !accepting))
 		return;
 	trace_walk_files(t);
 	t->settle_at_ns = trace_now_ns() + (accepting ? ACCEPT_NS : SETTLE_NS) + SETTLE_SHARE * (trace_now_ns() - before);
@@ -380,80 +323,4 @@ int trace_run(struct trace *t, uint64_t duration_ns, const struct trace_sink *si
 		code = drain(t);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return code;
-}
-
-/* ---- what there is ---- */
-
-int trace_list(struct trace *t, uint32_t mask, void (*session)(void *ctx, const struct session *s), void *ctx)
-{
-	int err;
-
-	t->shared->listing = mask;
-	err = walk_with_owners(t, t->list, session, ctx);
-	return err ? fail(EXIT_FAILED, "listing sockets: %s", strerror(-err)) : 0;
-}
-
-int trace_sample(struct trace *t)
-{
-	int err;
-
-	t->shared->listing = 1 << SESSION_EVENT_OPEN;
-	err = walk_with_owners(t, t->sample, NULL, NULL);
-	return err ? fail(EXIT_FAILED, "sampling sockets: %s", strerror(-err)) : 0;
-}
-
-void trace_hists(struct trace *t, bool reset, void (*hist)(void *ctx, const struct session_hist_key *key, const struct session_hist *h),
-		 void *ctx)
-{
-	int fd = bpf_object__find_map_fd_by_name(t->object, "session_hists");
-	struct session_hist_key key, next;
-	struct session_hist h;
-	bool more = !bpf_map_get_next_key(fd, NULL, &next);
-
-	while (more) {
-		key = next;
-		more = !bpf_map_get_next_key(fd, &key, &next);
-		if (bpf_map_lookup_elem(fd, &key, &h))
-			continue;
-		if (reset)
-			bpf_map_delete_elem(fd, &key);
-		hist(ctx, &key, &h);
-	}
-}
-
-static uint64_t open_sessions(const struct trace *t)
-{
-	uint64_t n = 0;
-
-	for (size_t b = 0; b < 1u << t->bucket_bits; b++)
-		for (int i = 0; i < SESSION_WAYS; i++)
-			n += t->table[b].sock[i] && t->table[b].state[i].flags & SESSION_COUNTED;
-	return n;
-}
-
-static uint64_t skipped_runs(const struct bpf_object *object)
-{
-	struct bpf_program *p;
-	uint64_t n = 0;
-
-	bpf_object__for_each_program(p, object) {
-		struct bpf_prog_info info = {};
-		__u32 len = sizeof(info);
-
-		if (bpf_program__fd(p) >= 0 && !bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len))
-			n += info.recursion_misses;
-	}
-	return n;
-}
-
-void trace_totals(struct trace *t, struct trace_totals *totals)
-{
-	uint64_t *sum = (uint64_t *)&totals->counts;
-
-	memset(totals, 0, sizeof(*totals));
-	for (int cpu = 0; cpu < t->cpus; cpu++)
-		for (size_t i = 0; i < sizeof(totals->counts) / sizeof(*sum); i++)
-			sum[i] += load_count((const __u64 *)&t->shared->counts[cpu] + i);
-	totals->open = open_sessions(t) + totals->counts.spill_in - totals->counts.spill_out;
-	totals->skipped = skipped_runs(t->object);
 }

@@ -19,6 +19,11 @@ struct trace {
 
 uint64_t trace_now_ns(void);
 
+static inline uint64_t trace_count(const __u64 *count)
+{
+	return __atomic_load_n(count, __ATOMIC_RELAXED);
+}
+
 /* ---- trace_walk.c: iterators */
 
 /* Walk all file tables; the programs do what is to be done. */
@@ -26,6 +31,14 @@ int trace_walk_files(struct trace *t);
 
 /* Run an iterator over the sockets of each network namespace; what it gives goes to `session`, which may be NULL. */
 int trace_walk_sockets(struct bpf_link *link, void (*session)(void *ctx, const struct session *s), void *ctx);
+
+/* The same, with the owners of the sockets as the file tables say. */
+int trace_walk_owners(struct trace *t, struct bpf_link *link, void (*session)(void *ctx, const struct session *s), void *ctx);
+
+/* ---- trace_report.c */
+
+struct btf;
+void trace_kernel_facts(struct session_filter *f, const struct btf *btf);
 
 /* ---- trace_ring.c */
 

@@ -149,3 +149,29 @@ int trace_walk_sockets(struct bpf_link *link, void (*session)(void *ctx, const s
 	free(n.seen);
 	return 0;
 }
+
+/* Owners that were found are of sockets that may be gone, their addresses used anew. */
+static void forget_holders(struct trace *t)
+{
+	int fd = bpf_object__find_map_fd_by_name(t->object, "session_holders");
+	uint64_t key, next;
+	bool more = !bpf_map_get_next_key(fd, NULL, &next);
+
+	while (more) {
+		key = next;
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		bpf_map_delete_elem(fd, &key);
+	}
+}
+
+int trace_walk_owners(struct trace *t, struct bpf_link *link, void (*session)(void *ctx, const struct session *s), void *ctx)
+{
+	int err;
+
+	t->shared->seeding = 1;
+	trace_walk_files(t);
+	t->shared->seeding = 0;
+	err = trace_walk_sockets(link, session, ctx);
+	forget_holders(t);
+	return err;
+}

@@ -78,7 +78,7 @@ struct session {
 	struct session_state state;
 	__u64 time_ns;		/* of the event; SESSION_EVENT_END: the end */
 	__u64 tx_bytes, rx_bytes, retransmitted_bytes;
-	__u64 cgroup;				/* v2 id of the cgroup the socket was made in */
+	__u64 cgroup;				/* with session_filter.names: v2 id of the cgroup the socket was made in */
 	__u32 retransmits, segs_out, segs_in;	/* segments */
 	__u32 srtt_us, min_rtt_us;		/* min_rtt_us ~0: no sample */
 	__u32 cwnd;				/* segments */
@@ -95,7 +95,7 @@ struct session {
 	__u8 end;				/* enum session_end */
 	__u8 last_state, new_state;		/* TCP states before and after */
 	__u32 detail[3];			/* RETRANSMIT: sequence number, bytes, flags; DROP: reason; LISTEN: backlog, its limit */
-	char congestion[16];
+	char congestion[16];			/* with session_filter.names */
 	__u64 place;				/* DROP: address of the code */
 };
 
@@ -132,6 +132,8 @@ struct session_filter {
 	__u8 casts;		/* the kernel has bpf_rdonly_cast() */
 	__u8 drop_sk;		/* kfree_skb() tells the receiving socket */
 	__u8 drop_all;		/* also drops without a reason */
+	__u8 names;		/* congestion and cgroup, which are behind pointers, are wanted */
+	__u8 pad[3];
 	__u32 drop_purge;	/* the reason of emptying a queue at close: no drop */
 	char comm[16];
 	__u64 cgroup, min_bytes, min_ns;

@@ -72,21 +72,32 @@ static __always_inline __u64 sent(const struct session *r, const struct tcp_sock
 	return bytes < most ? bytes : most;
 }
 
+static __always_inline void fill_names(struct session *r, struct sock *sk, struct tcp_sock *tp)
+{
+	const struct tcp_congestion_ops *ca = tp->inet_conn.icsk_ca_ops;
+	__u64 *name = (__u64 *)r->congestion;
+
+	if (!filter.names)
+		return;
+	r->cgroup = bpf_core_field_exists(sk->sk_cgrp_data) ? sk->sk_cgrp_data.cgroup->kn->id : 0;
+	name[0] = *(__u64 *)&ca->name[0];
+	name[1] = *(__u64 *)&ca->name[8];
+}
+
 /* Totals are read at the change to CLOSE: a disconnect() sets them to 0 right after. */
 static __always_inline void fill(struct session *r, struct sock *sk, const struct session_state *s, __u64 now)
 {
 	struct tcp_sock *tp = tcp_of(sk);
-	const struct tcp_congestion_ops *ca;
+
 	if (!tp)
 		return;
-	ca = tp->inet_conn.icsk_ca_ops;
 	r->state = *s;
 	r->time_ns = now;
 	r->error = sk->sk_err;
 	r->retransmitted_bytes = tp->bytes_retrans;
 	r->tx_bytes = sent(r, tp);
 	r->rx_bytes = tp->bytes_received - (sk->__sk_common.skc_flags >> SOCK_DONE & 1);	/* the peer's FIN counts as one */
-	r->cgroup = bpf_core_field_exists(sk->sk_cgrp_data) ? sk->sk_cgrp_data.cgroup->kn->id : 0;
+	fill_names(r, sk, tp);
 	r->retransmits = tp->total_retrans;
 	r->segs_out = tp->segs_out;
 	r->segs_in = tp->segs_in;
@@ -101,8 +112,6 @@ static __always_inline void fill(struct session *r, struct sock *sk, const struc
 	r->netns = sk->__sk_common.skc_net.net->ns.inum;
 	r->uid = sk->sk_uid.val;
 	fill_addresses(r, sk, tp);
-	*(__u64 *)r->congestion = *(__u64 *)&ca->name[0];
-	*(__u64 *)(r->congestion + 8) = *(__u64 *)&ca->name[8];
 	r->mss = tp->mss_cache;
 	r->detail[0] = r->detail[1] = r->detail[2] = 0;
 	r->place = 0;
