@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* sessions: what bench/sessions runs. `loop N`, on standard input a line a block: N connections of this process with itself over loopback,
- * and the CPU time of each in nanoseconds. `json N`: N records through the columns of `weirctl tcp life -j`, records a second. */
+ * and the CPU time of each in nanoseconds. `json N`, `text N`: N records through the columns of
+ * `weirctl tcp life -j` or without -j, records a second. */
 #include <arpa/inet.h>
 #include <sched.h>
 #include <stdio.h>
@@ -70,7 +71,7 @@ static int loop(long n)
 	return 0;
 }
 
-static int format(long n)
+static int format(long n, bool as_json)
 {
 	struct session s = {
 		.state = { .birth_ns = 1000000, .established_ns = 1040000, .fin_ns = 90000000, .owner = SESSION_OWNER_PROCESS,
@@ -82,8 +83,8 @@ static int format(long n)
 	const struct tcp_clock clock = { .start_ns = 1, .wall_ns = 1700000000000000000, .tick_ns = 4000000 };
 	uint64_t before = cpu_ns();
 
-	out_start(true);
-	need(!tcp_columns("", 1 << SESSION_EVENT_END), "columns");
+	out_start(as_json);
+	need(!tcp_columns("pid,comm,laddr,lport,raddr,rport,tx_kb,rx_kb,ms", 1 << SESSION_EVENT_END), "columns");
 	tcp_columns_start();
 	for (long i = 0; i < n; i++) {
 		s.time_ns = 91000000 + i;
@@ -101,8 +102,8 @@ int main(int argc, char **argv)
 
 	if (n > 0 && !strcmp(argv[1], "loop"))
 		return loop(n);
-	if (n > 0 && !strcmp(argv[1], "json"))
-		return format(n);
-	fprintf(stderr, "usage: sessions loop|json N\n");
+	if (n > 0 && (!strcmp(argv[1], "json") || !strcmp(argv[1], "text")))
+		return format(n, *argv[1] == 'j');
+	fprintf(stderr, "usage: sessions loop|json|text N\n");
 	return 2;
 }

@@ -15,7 +15,7 @@ import pytest
 
 import net_service
 from net import Lab
-from session_lab import PATIENCE, WEIRCTL, lives, netns, peers  # noqa: F401
+from session_lab import PATIENCE, WEIRCTL, lives, netns, peers, wait_until_watching  # noqa: F401
 
 
 def until(life, match, count=1):
@@ -146,9 +146,9 @@ def ctl(*words, check=True):
 
 
 @pytest.mark.parametrize("by,key", [("comm", "a-client"), ("port", None), ("raddr/24", "127.0.0.0/24"), ("service", None)])
-def test_histograms_are_counted_in_the_kernel(peers, lives, by, key):
+def test_histograms_are_counted_in_the_kernel(peers, netns, lives, by, key):
     client, server = pair(peers)
-    life = lives("--hist", "bytes", "by", by, "--port", "1-65535")
+    life = lives("--hist", "bytes", "by", by, "--port", "1-65535", "--netns", netns)
     ports = []
     for size in (10, 100, 100, 5000):
         cport, sport = connected(client, server)
@@ -170,12 +170,13 @@ def test_histograms_are_counted_in_the_kernel(peers, lives, by, key):
         (8, 16, ends // 4), (64, 128, ends // 2), (4096, 8192, ends // 4)]
 
 
-def test_histogram_as_text(peers, lives):
+def test_histogram_as_text(peers, netns):
     client, server = pair(peers)
-    p = subprocess.Popen([WEIRCTL, "tcp", "life", "--hist", "duration", "by", "comm", "-d", "2"], stdout=subprocess.PIPE, text=True)
-    time.sleep(0.7)
+    p = subprocess.Popen([WEIRCTL, "tcp", "life", "--hist", "duration", "by", "comm", "--netns", netns], stdout=subprocess.PIPE, text=True)
+    wait_until_watching(p)
     connected(client, server)
     closed(client, server)
+    p.send_signal(signal.SIGINT)
     out, _ = p.communicate(timeout=PATIENCE)
     assert "comm = a-client: 1, average" in out and re.search(r"\.\. +\S+ +1 \|#{40}", out)
 
@@ -192,11 +193,11 @@ def test_wrong_words_are_usage_errors(words, message):
     assert (p.returncode, p.stdout) == (2, "") and message in p.stderr and p.stderr.count("\n") == 1
 
 
-def test_rtt_of_open_and_ended_sessions(peers, lives):
+def test_rtt_of_open_and_ended_sessions(peers, netns):
     client, server = pair(peers)
     connected(client, server)
     send(client, server, 100)
-    out = json.loads(ctl("rtt", "-j", "-d", "1", "--comm", "a-client", "by", "raddr/8").stdout)
+    out = json.loads(ctl("rtt", "-j", "-d", "1", "--comm", "a-client", "--netns", netns, "by", "raddr/8").stdout)
     h, = out["histograms"]
     assert (h["value"], h["unit"], h["key"]) == ("rtt", "us", "127.0.0.0/8") and h["count"] >= 1 and h["sum"] > 0
 
@@ -205,7 +206,7 @@ def test_rtt_of_open_and_ended_sessions(peers, lives):
 def test_top_tells_rates(peers, lives, by):
     client, server = pair(peers)
     cport, sport = connected(client, server)
-    life = lives("--by", by, verb="top")
+    life = lives("--by", by, "--lines", "200", verb="top")
     send(client, server, 3_000_000)
     found = until(life, lambda r: r["pid"] == client.pid and r["tx_bytes_per_s"] > 0)
     assert by == "process" or (found[0]["lport"], found[0]["rport"]) == (cport, sport)
@@ -225,13 +226,14 @@ def test_synbl_tells_who_waits(peers, netns):
 
 # ---- columns and filters
 
-def test_csv_and_columns(peers, lives):
+def test_csv_and_columns(peers, netns):
     client, server = pair(peers)
-    p = subprocess.Popen([WEIRCTL, "tcp", "life", "-T", "-t", "--csv", "-o", "+connect_ns,transfer_ns,closing_ns,end,cgroup", "-d", "2"],
+    p = subprocess.Popen([WEIRCTL, "tcp", "life", "-T", "-t", "--csv", "-o", "+connect_ns,transfer_ns,closing_ns,end,cgroup", "--netns", netns],
                          stdout=subprocess.PIPE, text=True)
-    time.sleep(0.7)
+    wait_until_watching(p)
     cport, _ = connected(client, server)
     closed(client, server)
+    p.send_signal(signal.SIGINT)
     out, _ = p.communicate(timeout=PATIENCE)
     rows = list(csv.DictReader(io.StringIO(out)))
     assert list(rows[0]) == "TIME TIMESTAMP PID COMM LADDR LPORT RADDR RPORT TX_KB RX_KB MS CONNECT_NS TRANSFER_NS CLOSING_NS END CGROUP".split()

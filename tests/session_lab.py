@@ -61,6 +61,12 @@ def wait_until_watching(process):
         time.sleep(0.01)
 
 
+def all_sockets():
+    """Of all namespaces with names, for a test that failed."""
+    each = "for n in $(ip netns | cut -d' ' -f1); do echo $n; ip netns exec $n ss -tanoi; done"
+    return subprocess.run(["sh", "-c", each], capture_output=True, text=True).stdout
+
+
 class Life:
     """A running `weirctl tcp VERB -j`. Its last line, where --totals asks for it, is in .totals."""
 
@@ -91,8 +97,7 @@ class Life:
         while not self.find(lport, rport):
             if time.monotonic() >= end:
                 self.stop()
-                sockets = subprocess.run(["sh", "-c", "for n in $(ip netns | cut -d\" \" -f1); do echo $n; ip netns exec $n ss -tanoi; done"], capture_output=True, text=True).stdout
-                raise AssertionError(f"no record of {lport} -> {rport}: {self.totals}\n{self.records}\n{sockets}")
+                raise AssertionError(f"no record of {lport} -> {rport}: {self.totals}\n{self.records}\n{all_sockets()}")
             assert self.process.poll() is None, self.process.stderr.read()
             self.read(0.1)
         assert len(self.find(lport, rport)) == 1

@@ -2,7 +2,7 @@
 /* listing: iterators. At the start they take in what is open, and find the owners; later they list, sample, and find owners of
  * sockets that no process acts on. */
 #pragma once
-#include "held.h"
+#include "state.h"
 
 static __always_inline bool is_tcp(struct sock *sk)
 {

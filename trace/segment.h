@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* segment: what happens to single segments of sessions: sent again, dropped by this kernel. Loaded only when asked for. */
 #pragma once
-#include "held.h"
+#include "listing.h"
 
 enum { SKB_DROP_REASON_NOT_SPECIFIED = 2 };	/* include/net/dropreason-core.h */
 
