@@ -45,7 +45,7 @@ class Lines(threading.Thread):
         return self.count
 
 
-def drain(life, count, seconds=60):
+def drain(life, count, seconds=30):
     end = time.monotonic() + seconds
     while len(life.records) < count and time.monotonic() < end:
         life.read(0.2)
@@ -93,7 +93,7 @@ def test_24000_ends_at_once_beside_tcplife(peers, lives):
         theirs = other.stop()
     assert life.stop()[0] == 0
     print(f"{MANY} ends: weirctl reported {len(life.records)}, tcplife {theirs}")
-    assert len(life.records) == len(crowd.of(life.records)) == MANY
+    assert len(life.records) == len(crowd.of(life.records)) == MANY, life.totals
     assert balanced(life.totals) and life.totals["lost_full"] == life.totals["lost_missed"] == 0
     assert theirs <= MANY
 

@@ -21,12 +21,23 @@ static __always_inline bool locked_by_process(struct sock *sk)
 	return sk->sk_lock.owned;
 }
 
+/* Walks file tables as we do; a file that its process gives up meanwhile is closed by the walk. */
+static __always_inline bool is_weirctl(struct task_struct *task)
+{
+	static const union {
+		char text[8];
+		__u64 word;
+	} name = { "weirctl" };
+
+	return *(__u64 *)&task->comm[0] == name.word;
+}
+
 /* The process that runs, NULL if it says nothing about the socket: kernel threads close files on behalf of others. */
 static __always_inline struct task_struct *process_now(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return task->flags & PF_KTHREAD || task->tgid == filter.self ? NULL : task;
+	return task->flags & PF_KTHREAD || task->tgid == filter.self || is_weirctl(task) ? NULL : task;
 }
 
 static __always_inline void set_process(struct session_process *p, struct task_struct *task)
