@@ -39,6 +39,8 @@ int build_flags(struct parse *p, const struct group *g, unsigned int *bits)
 
 int build_join(struct parse *p, struct group *g, struct slice word, struct loc joint, struct loc at)
 {
+	if (p->type == TYPE_CT_STATE)	/* a packet has one state, so "established,related" is a list */
+		return build_value(p, &(struct group){ .first = word, .at = at, .n = 1 });
 	if (p->type != TYPE_TCP_FLAG)
 		return refuse(p, joint, "several values stand in braces: { a, b }");
 	if (g->n++ == 1) {

@@ -103,6 +103,7 @@ void *array_room(void *v, int n, size_t size);
 	X(KEY_META_NFPROTO, "meta nfproto", TYPE_NF_PROTO, 0, 0) \
 	X(KEY_META_MARK, "meta mark", TYPE_MARK, 0, 0) \
 	X(KEY_META_RANDOM, "meta random", TYPE_INT32, 0, 0) \
+	X(KEY_CT_STATE, "ct state", TYPE_CT_STATE, 0, 0) \
 	X(KEY_RAW, "@", TYPE_RAW, 0, 0)
 
 #define KEY_ENUM(sym, text, type, family, proto) sym,
@@ -128,6 +129,7 @@ enum config_key { CONFIG_KEYS(KEY_ENUM) KEY_COUNT };
 	X(TYPE_ECN, "ecn", 2) \
 	X(TYPE_MARK, "mark", 32) \
 	X(TYPE_NF_PROTO, "nf_proto", 8) \
+	X(TYPE_CT_STATE, "ct_state", 8) \
 	X(TYPE_PRESENCE, NULL, 1) \
 	X(TYPE_INT3, NULL, 3) \
 	X(TYPE_INT4, NULL, 4) \

@@ -7,7 +7,7 @@ static const struct word {
 	const char *name, *instead;
 	bool pair;			/* its name is two words: "ct state" */
 } words[] = {
-	{ "ct", "", true }, { "limit", "", true }, { "log", "", false }, { "reject", "write drop", false },
+	{ "limit", "", true }, { "log", "", false }, { "reject", "write drop", false },
 	{ "continue", "leave it out", false },
 	{ "queue", "", false }, { "mark", "write meta mark", false }, { "dnat", "write a service", false }, { "snat", "", false },
 	{ "masquerade", "", false }, { "redirect", "", false }, { "dup", "", false }, { "fwd", "", false },
@@ -52,7 +52,8 @@ static const struct {
 	{ "meta", "skgid", "" }, { "meta", "cgroup", "" }, { "meta", "iifgroup", "" }, { "meta", "oifgroup", "" },
 	{ "meta", "iiftype", "" }, { "meta", "oiftype", "" }, { "meta", "rtclassid", "" }, { "meta", "secpath", "" },
 	{ "meta", "time", "" }, { "meta", "day", "" }, { "meta", "hour", "" }, { "meta", "ibrname", "" },
-	{ "meta", "obrname", "" }, { "meta", "nftrace", "" }, { "meta", "set", "" }, { 0 }
+	{ "meta", "obrname", "" }, { "meta", "nftrace", "" }, { "meta", "set", "" }, { "ct", "mark", "" }, { "ct", "status", "" }, { "ct", "direction", "" }, { "ct", "zone", "" },
+	{ "ct", "helper", "" }, { "ct", "count", "" }, { "ct", "label", "" }, { "ct", "set", "" }, { 0 }
 };
 
 const char *foreign_word(struct slice word, bool *pair)

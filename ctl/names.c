@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../maps/rule.h"
 #include "names.h"
 
 struct symbol {
@@ -61,6 +62,10 @@ static const struct symbol dscps[] = {
 
 static const struct symbol ecns[] = { { "not-ect", 0 }, { "ect1", 1 }, { "ect0", 2 }, { "ce", 3 }, { 0 } };
 static const struct symbol presences[] = { { "exists", 1 }, { "missing", 0 }, { 0 } };
+static const struct symbol ct_states[] = {
+	{ "established", CT_ESTABLISHED }, { "related", CT_RELATED }, { "new", CT_NEW }, { "invalid", CT_INVALID }, { "untracked", CT_UNTRACKED }, { 0 }
+};
+
 static const struct symbol nf_protos[] = { { "ipv4", 4 }, { "ipv6", 6 }, { 0 } };	/* our numbers: only names are taken */
 
 static const struct {
@@ -76,6 +81,7 @@ static const struct {
 	[TYPE_ETHER_TYPE] = { ether_types, false },
 	[TYPE_DSCP] = { dscps, false },
 	[TYPE_ECN] = { ecns, false },
+	[TYPE_CT_STATE] = { ct_states, false },
 	[TYPE_PRESENCE] = { presences, false },
 	[TYPE_NF_PROTO] = { nf_protos, false },
 };

@@ -13,7 +13,7 @@ static const char *const noun[TYPE_COUNT] = {
 	[TYPE_ICMPV6_TYPE] = "ICMPv6 type", [TYPE_ICMPV6_CODE] = "ICMPv6 code", [TYPE_TCP_FLAG] = "TCP flag",
 	[TYPE_VLAN_ID] = "VLAN id", [TYPE_IFNAME] = "interface name", [TYPE_ETHER_ADDR] = "MAC address",
 	[TYPE_ETHER_TYPE] = "ether type", [TYPE_DSCP] = "DSCP", [TYPE_ECN] = "ECN", [TYPE_MARK] = "mark",
-	[TYPE_NF_PROTO] = "family", [TYPE_PRESENCE] = "presence", [TYPE_INT3] = "number", [TYPE_INT4] = "number", [TYPE_INT8] = "number",
+	[TYPE_NF_PROTO] = "family", [TYPE_CT_STATE] = "state", [TYPE_PRESENCE] = "presence", [TYPE_INT3] = "number", [TYPE_INT4] = "number", [TYPE_INT8] = "number",
 	[TYPE_INT16] = "number", [TYPE_INT20] = "number", [TYPE_INT32] = "number", [TYPE_RAW] = "number",
 };
 

@@ -25,6 +25,7 @@
 	X(FIELD_ETHER_SADDR, 1, 0) \
 	X(FIELD_ETHER_DADDR, 1, 0) \
 	X(FIELD_ETHER_TYPE, 1, 0) \
+	X(FIELD_CT_STATE, 1, 1)		/* enum ct_state; nothing is cached for packets of another state than established */ \
 	X(FIELD_L3_TYPE, 1, 1)		/* behind the VLAN tags */ \
 	X(FIELD_TOS, 1, 0)		/* DSCP and ECN */ \
 	X(FIELD_TTL, 1, 0) \
@@ -58,6 +59,9 @@ enum filter_field { FILTER_FIELDS(FIELD_ENUM) FIELD_COUNT };
 #define FIELDS_CORE (FIELD_BIT(FIELD_FAMILY) | FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4) | FIELD_BIT(FIELD_SADDR6) | \
 		     FIELD_BIT(FIELD_DADDR6) | FIELD_BIT(FIELD_L4PROTO) | FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT))
 #define FIELDS_EXTRA (~FIELDS_CORE)
+
+/* Of the packet, by what the flow table knows; nft's numbers. */
+enum ct_state { CT_INVALID = 1, CT_ESTABLISHED = 2, CT_RELATED = 4, CT_NEW = 8, CT_UNTRACKED = 64 };
 
 /* Bits of FIELD_OPTIONS (by family) and FIELD_TCP_OPTIONS. */
 enum field_exthdr { EXTHDR_HBH = 1, EXTHDR_RT = 2, EXTHDR_FRAG = 4, EXTHDR_DST = 8, EXTHDR_MH = 16 };

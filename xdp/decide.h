@@ -46,9 +46,10 @@ static __always_inline int backend_per_packet(const struct pkt *p)
 }
 
 /* Every stage, for a packet whose flow has no say. */
-static __always_inline enum verdict decide_stages(PARSE_CONTEXT *ctx, struct pkt *p, struct decision_context *d, __u64 active, __u32 chain)
+static __always_inline enum verdict decide_stages(PARSE_CONTEXT *ctx, struct pkt *p, struct decision_context *d, __u64 active, __u32 chain,
+						  struct flow *f)
 {
-	enum verdict v = stage_filter(ctx, p, active, chain, d->mac);
+	enum verdict v = stage_filter(ctx, p, active, chain, d->mac, f, &d->quote);
 
 	if (v == NEXT && chain == CHAIN_INGRESS)
 		v = stage_service(p, &d->quote, active);
@@ -70,7 +71,7 @@ __noinline int decide_anew(PARSE_CONTEXT *ctx, struct pkt *p, struct decision_co
 		if (d->chain == CHAIN_INGRESS && backend_alive(decision_backend(d->was, p->direction)))
 			p->backend = decision_backend(d->was, p->direction);
 	}
-	return decide_stages(ctx, p, d, d->active, d->chain);
+	return decide_stages(ctx, p, d, d->active, d->chain, f);
 }
 
 /* Count the packet in its flow, or open one, and remember what was decided. */
@@ -100,7 +101,7 @@ static __always_inline int decide_by_flow(struct pkt *p, const struct flow_key *
 	__u64 decision;
 
 	if (f->packets[p->direction & 1] >> FLOW_TAG_SHIFT != flow_tag(active, chain) ||
-	    p->flags & (PKT_FRAGMENT | PKT_QUOTE))
+	    p->flags & (PKT_FRAGMENT | PKT_QUOTE) || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)	/* a new connection may look like an old one */
 		return 0;
 	decision = *(volatile __u64 *)&f->decision;
 	barrier();
@@ -144,7 +145,7 @@ static __always_inline enum verdict stage_decide(PARSE_CONTEXT *ctx, struct pkt 
 		d->mac[1] = mac_value(data + 6);
 	}
 	if (!has(FEATURE_FLOWS))	/* no call: it costs as much as all of the balancer */
-		return decide_stages(ctx, p, d, active, chain);
+		return decide_stages(ctx, p, d, active, chain, 0);
 	d->active = active;
 	d->chain = chain;
 	return decide_anew(ctx, p, d, f);

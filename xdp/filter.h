@@ -6,6 +6,7 @@
 #include "program.h"
 #include "account.h"
 #include "field.h"
+#include "state.h"
 
 #define MAX_INTERVAL_STEPS 20	/* 2^20 bounds */
 #define QUICK_STEPS 8		/* through the candidates before a loop takes over that costs more a step, and may be long */
@@ -491,8 +492,10 @@ static __always_inline const struct filter_chain *filter_find(struct filter_key 
 	return filter_memory(k->chain, FILTER_LARGE);
 }
 
-/* `mac`: destination and source. NEXT: accepted, p->rule and p->cacheable say by what and for how long. */
-static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt *p, __u64 active, __u32 chain, const __u64 *mac)
+/* `mac`: destination and source; `f`: the flow of the packet, or NULL; `q`: of an ICMP error. NEXT: accepted, p->rule and p->cacheable say by what and for
+ * how long. */
+static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt *p, __u64 active, __u32 chain, const __u64 *mac, struct flow *f,
+						 struct quote *q)
 {
 	const struct filter_chain *c;
 	struct filter_key *k;
@@ -519,6 +522,8 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	filter_key_core(k, p);
 	if (c->fields & FIELDS_EXTRA)
 		filter_key_extra(k, p, mac);
+	if (c->fields & FIELD_BIT(FIELD_CT_STATE))
+		state_read(p, k, f, q);
 	if (c->fields & FIELDS_READ) {
 		__builtin_memcpy(k->raw, c->raw, sizeof(k->raw));
 		field_read(ctx, p, k, c->fields);
