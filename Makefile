@@ -30,6 +30,7 @@ HELPERS := $(OUT)/tests/config_check $(OUT)/tests/libweirtest.so
 BENCH := $(OUT)/bench/bench $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c))
 LANGUAGE := $(addprefix ctl/,config.c spans.c tuples.c raw.c value.c names.c build.c build_rule.c build_set.c build_value.c parse.c foreign.c check.c \
 	check_chain.c print.c diff.c)
+IMPORT := $(addprefix ctl/import,.c _scan.c _nft.c _iptables.c)
 FUZZ := $(patsubst tests/fuzz_%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz_*.c))
 
 .PHONY: all help deps check bench bench-sessions fuzz demo demo-down install clean sanitized tests
@@ -153,7 +154,7 @@ $(OUT)/fuzz/%: tests/fuzz_%.c $(GEN)/grammar.tab.c $(GEN)/lexer.c
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)
 	$(Q)$(CLANG) -std=gnu11 $(SAN) -fsanitize=fuzzer -D_GNU_SOURCE -I. -I$(GEN) -Ictl -o $@ $< \
-		$(if $(filter config,$*),$(LANGUAGE) $(GEN)/grammar.tab.c $(GEN)/lexer.c lib/err.c -ljson-c)
+		$(if $(filter config import,$*),$(LANGUAGE) $(IMPORT) $(GEN)/grammar.tab.c $(GEN)/lexer.c lib/err.c -ljson-c)
 
 demo: DEPS := demo
 demo: deps

@@ -72,7 +72,7 @@ void set_free(struct set *s)
 	tuples_free(&s->tuples);
 }
 
-static void chain_free(struct chain *c)
+void chain_free(struct chain *c)
 {
 	for (int i = 0; i < c->n_rules; i++)
 		rule_free(&c->rules[i]);

@@ -312,6 +312,10 @@ int config_add_service(struct config *c, const char *name, const char *words);
 int config_add_backend(struct config *c, struct service *s, const char *words);
 int config_parse_elements(struct set *set, struct spans *out, const char *words);
 int config_add_set(struct config *c, const char *name, const char *words);
+int config_add_map(struct config *c, const char *name, const char *words);
+
+/* The whole file as one string (to be freed, also on failure), without NUL bytes; *name: as messages call it. */
+int text_read(char **text, const char **name, const char *path);
 
 /* What one statement cannot know: unknown or wrongly typed sets, duplicate names and listens, mixed families (a backend of the
  * other family needs ipip; l2 needs the listens' family), a service without backend or listen, contradicting matches of one rule
@@ -334,6 +338,7 @@ char *rule_text(const struct rule *r);			/* malloc()ed */
 void config_free(struct config *c);
 void match_free(struct match *m);
 void rule_free(struct rule *r);
+void chain_free(struct chain *c);
 void service_free(struct service *s);
 void set_free(struct set *s);
 struct set *config_set(const struct config *c, const char *name);

@@ -135,29 +135,38 @@ static char *read_all(FILE *f, size_t *n)
 	return text;
 }
 
-int config_parse_file(struct config *c, const char *path)
+int text_read(char **text, const char **name, const char *path)
 {
 	bool in = !strcmp(path, "-");
 	FILE *f = in ? stdin : fopen(path, "re");
-	char *text;
 	size_t n;
 	int code;
 
-	memset(c, 0, sizeof(*c));
+	*text = NULL;
+	*name = in ? "standard input" : path;
 	if (!f)
 		return fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
-	path = in ? "standard input" : path;
-	text = read_all(f, &n);
+	*text = read_all(f, &n);
 	if (ferror(f))
-		code = fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
+		code = fail(EXIT_FAILED, "%s: %s", *name, strerror(errno));
 	else if (n > FILE_MOST)
-		code = fail(EXIT_USAGE, "%s: the text is larger than %d MiB", path, FILE_MOST >> 20);
+		code = fail(EXIT_USAGE, "%s: the text is larger than %d MiB", *name, FILE_MOST >> 20);
 	else
-		code = refuse_nul(path, text, n);
-	if (!code)
-		code = config_parse(c, path, text);
+		code = refuse_nul(*name, *text, n);
 	if (!in)
 		fclose(f);
+	return code;
+}
+
+int config_parse_file(struct config *c, const char *path)
+{
+	const char *name;
+	char *text;
+	int code = text_read(&text, &name, path);
+
+	memset(c, 0, sizeof(*c));
+	if (!code)
+		code = config_parse(c, name, text);
 	free(text);
 	return code;
 }
@@ -242,19 +251,30 @@ int config_parse_elements(struct set *set, struct spans *out, const char *words)
 	return p.code;
 }
 
-int config_add_set(struct config *c, const char *name, const char *words)
+static int add_set(struct config *c, const char *name, bool map, const char *words)
 {
 	struct parse p = words_parse(c, words);
 	struct trouble why;
 
-	if (name_check((struct slice){ name, strlen(name) }, "set", &why))
+	if (name_check((struct slice){ name, strlen(name) }, map ? "map" : "set", &why))
 		return fail(EXIT_USAGE, "%s", why.text);
 	if (config_set(c, name))
 		return fail(EXIT_USAGE, "set %s exists already", name);
 	build_set(&p, (struct slice){ name, strlen(name) }, (struct loc){ 1, 1 });
+	p.set->map = map;
 	if (!run(&p, START_SET))
 		p.code = check_text(c, argument, words);
 	if (p.code)
 		set_free(&c->sets[--c->n_sets]);
 	return p.code;
+}
+
+int config_add_set(struct config *c, const char *name, const char *words)
+{
+	return add_set(c, name, false, words);
+}
+
+int config_add_map(struct config *c, const char *name, const char *words)
+{
+	return add_set(c, name, true, words);
 }

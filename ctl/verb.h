@@ -19,7 +19,7 @@ struct object {
 };
 
 extern const struct object rule_object, set_object, service_object, backend_object, flow_object, stats_object, tcp_object,
-	config_object;
+	config_object, import_object;
 extern bool json;		/* -j */
 
 /* Words of a command line as a text of the language: joined by blanks; what stands behind `comment` is quoted again, since the shell took the
