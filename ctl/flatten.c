@@ -15,6 +15,7 @@ struct flattener {
 	const struct raws *raws;
 	struct rows *out;
 	uint32_t policy, drop_bit;	/* the policy's entry; what drop means: RULE_DROP_BIT, or RULE_AUDIT_BIT */
+	bool probe;			/* rows for rules that only lead on */
 	int level;
 	int err;
 };
@@ -22,6 +23,7 @@ struct flattener {
 struct spot {			/* where a rule stands */
 	const struct rule *rule;
 	int chain;
+	bool tidy;		/* behind what it does itself */
 	struct label *back;	/* where return leads; NULL: to the policy */
 };
 
@@ -39,7 +41,7 @@ static struct row *add_row(struct flattener *f, const struct spot *at, const str
 		return NULL;
 	r->v = array_room(r->v, r->n, sizeof(*r->v));
 	row = &r->v[r->n++];
-	*row = (struct row){ .entry = entry, .next = r->n, .rule = at->rule, .chain = at->chain };
+	*row = (struct row){ .entry = entry, .next = r->n, .rule = at->rule, .chain = at->chain, .own = !at->tidy };
 	constraints_copy(&row->k, k);
 	if (k->used & ~FIELDS_INVARIANT)
 		row->entry |= RULE_VARIANT_BIT;
@@ -71,6 +73,15 @@ static void add_leap(struct flattener *f, const struct spot *at, const struct co
 		label_wait(f, to);
 }
 
+/* The rule has had its say: those it dealt with go on at the label. */
+static void add_end(struct flattener *f, const struct spot *at, const struct constraints *k, struct label *to)
+{
+	struct spot behind = *at;
+
+	behind.tidy = true;
+	add_leap(f, &behind, k, to, 0);
+}
+
 static void lead_to(struct flattener *f, const struct spot *at, const struct constraints *k, enum rule_verdict how, const char *target)
 {
 	struct label back = { 0 };
@@ -86,7 +97,7 @@ static void lead_to(struct flattener *f, const struct spot *at, const struct con
 		label_here(f, &back);
 	} else {
 		run_chain(f, chain, k, at->back);
-		add_leap(f, at, k, at->back, 0);
+		add_end(f, at, k, at->back);
 	}
 	f->level--;
 }
@@ -109,14 +120,14 @@ static void act(struct flattener *f, const struct spot *at, const struct constra
 		break;
 	case RULE_JUMP:
 	case RULE_GOTO:
-		if (counted)
+		if (counted || f->probe)
 			add_row(f, at, k, RULE_CONTINUE_BIT | counted);
 		lead_to(f, at, k, verdict, target);
 		if (end && verdict == RULE_JUMP)
-			add_leap(f, at, k, end, 0);
+			add_end(f, at, k, end);
 		break;
 	default:	/* counts; an element that says continue does not even that */
-		if ((at->rule->vmap ? counted : id) && add_row(f, at, k, RULE_CONTINUE_BIT | (at->rule->vmap ? counted : id)) && end)
+		if ((f->probe || (at->rule->vmap ? counted : id)) && add_row(f, at, k, RULE_CONTINUE_BIT | (at->rule->vmap ? counted : id)) && end)
 			label_wait(f, end);
 	}
 }
@@ -148,7 +159,7 @@ static void pass_by(struct flattener *f, const struct spot *at, const struct con
 
 		constraints_join(&both, k, &ways.v[i].k);
 		if (!both.empty)
-			add_leap(f, at, &both, end, 0);
+			add_end(f, at, &both, end);
 		constraints_free(&both);
 	}
 	ways_free(&ways);
@@ -207,19 +218,29 @@ static void run_chain(struct flattener *f, int chain, const struct constraints *
 	const struct chain *k = config_chain(f->config, chain);
 
 	for (int i = 0; i < k->n_rules && !f->err; i++)
-		run_rule(f, &(struct spot){ &k->rules[i], chain, back }, path);
+		run_rule(f, &(struct spot){ &k->rules[i], chain, false, back }, path);
 }
 
-int flatten(struct rows *out, const struct config *c, const struct raws *raws, int chain)
+static int flatten_as(struct rows *out, const struct config *c, const struct raws *raws, int chain, bool probe)
 {
 	bool audit = c->chains[chain].audit;
-	struct flattener f = { c, raws, out, policy_entry(c, chain), audit ? RULE_AUDIT_BIT : RULE_DROP_BIT, 0, 0 };
+	struct flattener f = { c, raws, out, policy_entry(c, chain), audit ? RULE_AUDIT_BIT : RULE_DROP_BIT, probe, 0, 0 };
 
 	*out = (struct rows){ 0 };
 	run_chain(&f, chain, &(struct constraints){ 0 }, NULL);
 	if (f.err)
 		rows_free(out);
 	return f.err;
+}
+
+int flatten(struct rows *out, const struct config *c, const struct raws *raws, int chain)
+{
+	return flatten_as(out, c, raws, chain, false);
+}
+
+int flatten_probed(struct rows *out, const struct config *c, const struct raws *raws, int chain)
+{
+	return flatten_as(out, c, raws, chain, true);
 }
 
 void rows_free(struct rows *r)

@@ -9,8 +9,9 @@ struct row {
 	struct constraints k;
 	uint32_t entry;			/* RULE_* of maps/rule.h; id 0: counts nothing */
 	uint32_t next;			/* of a RULE_CONTINUE_BIT entry: the row to go on at */
-	const struct rule *rule;	/* NULL: the policy, in a row of its own */
+	const struct rule *rule;
 	int chain;			/* the rule's */
+	bool own;			/* stands for the rule; others tidy up behind its ways */
 };
 
 struct rows {
@@ -20,4 +21,6 @@ struct rows {
 
 /* Rows of ingress or egress; behind the last one the policy holds. EXIT_FAILED when they are more than fit. */
 int flatten(struct rows *out, const struct config *c, const struct raws *raws, int chain);
+/* For lint: each rule has a row for each way to it, also one that only leads on. */
+int flatten_probed(struct rows *out, const struct config *c, const struct raws *raws, int chain);
 void rows_free(struct rows *r);

@@ -60,7 +60,7 @@ static int import(int argc, char **argv, bool nft)
 		show_json(&im);
 	else if (!err)
 		show_text(&im);
-	if (!err && out_is_json())
+	if (!err && im.n_left && out_is_json())
 		err = out_finish();	/* the document stands in for a message */
 	if (!err && im.n_left)
 		err = out_is_json() ? EXIT_FAILED : fail(EXIT_FAILED, "%d thing%s left out", im.n_left, im.n_left > 1 ? "s are" : " is");

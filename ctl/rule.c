@@ -163,6 +163,7 @@ static const struct verb verbs[] = {
 	{ "list", "[CHAIN]", "rules with their counters; the last line of a chain is its policy", rule_list, NULL },
 	{ "add", "CHAIN RULE", "add a rule", rule_add, add_opts },
 	{ "del", "ID", "delete a rule", rule_del, NULL },
+	{ "lint", "[FILE]", "rules that never match, and the rule that covers them; exit 1 if there are", rule_lint, NULL },
 	{ "policy", "CHAIN accept|drop", "what happens to packets no rule decides on", rule_policy, NULL },
 	{}
 };
