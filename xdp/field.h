@@ -187,7 +187,7 @@ static __always_inline int raw_byte(const struct cursor *c, const struct beside 
 }
 
 /* The nth place that rules name: its bits as a number, big-endian as on the wire. */
-__noinline int field_raw(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, __u32 n)
+__noinline int field_raw(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, __u64 n)
 {
 	struct filter_raw *r;
 	struct beside b = {};
@@ -195,8 +195,9 @@ __noinline int field_raw(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k
 	__u32 link, shift, start;
 	__u64 value = 0;
 
-	if (!p || !k || n >= FILTER_RAWS)
+	if (!p || !k)
 		return 0;
+	n &= FILTER_RAWS - 1;	/* the verifier of 6.1 forgets what a comparison of 32 bits has shown */
 	r = &k->raw[n];
 	c = cursor_again(ctx, p);
 	beside(ctx, &b);
