@@ -28,7 +28,7 @@ LOADER := $(patsubst %.c,$(OUT)/%.o,$(filter-out loader/main.c loader/trace%,$(w
 UNIT := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit_*.c))
 HELPERS := $(OUT)/tests/config_check $(OUT)/tests/libweirtest.so
 BENCH := $(OUT)/bench/bench $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c))
-LANGUAGE := $(addprefix ctl/,config.c spans.c tuples.c raw.c value.c names.c build.c build_rule.c build_set.c build_value.c parse.c foreign.c check.c \
+LANGUAGE := $(addprefix ctl/,config.c spans.c tuples.c raw.c value.c names.c build.c build_rule.c build_limit.c build_set.c build_value.c parse.c foreign.c check.c \
 	check_chain.c print.c diff.c)
 IMPORT := $(addprefix ctl/import,.c _scan.c _nft.c _iptables.c)
 FUZZ := $(patsubst tests/fuzz_%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz_*.c))

@@ -206,6 +206,11 @@ static int check_rule(struct checker *k, const struct rule *r)
 			return EXIT_USAGE;
 	if (r->vmap && check_match(k, r->vmap, &asked, true))
 		return EXIT_USAGE;
+	for (int i = 0; i < r->limit.n_keys; i++)
+		if (check_key(k, &r->limit.keys[i], r->limit.at, &asked))
+			return EXIT_USAGE;
+	if (r->limit.rate && r->verdict != RULE_ACCEPT && r->verdict != RULE_DROP && r->verdict != RULE_CONTINUE)
+		return checker_wrong(k, r->limit.at, "a limit goes with accept, drop, or a rule that only counts");
 	return asked.proto ? check_l4proto(k, r, *asked.proto) : 0;
 }
 

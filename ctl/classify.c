@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* classify: the datapath's walk over the compiled tables, in user space. */
 #include <string.h>
+#include "../maps/limit.h"
 #include "compile.h"
 
 struct packet {
@@ -136,6 +137,12 @@ static void probe_group(const struct filter_chain *c, uint32_t group, const stru
 	}
 }
 
+/* Does the limit hold above its rate only? Buckets are taken to be full. */
+static bool is_over(const uint64_t *w, uint32_t place)
+{
+	return ((const struct filter_limit *)(w + place))->flags & LIMIT_OVER;
+}
+
 /* Units of a word of the rows in order, as long as none leaps back behind a rule found. 1: decided. */
 static int walk_word(const struct filter_chain *c, uint32_t at, uint64_t units, const struct packet *p, struct best *best)
 {
@@ -143,21 +150,21 @@ static int walk_word(const struct filter_chain *c, uint32_t at, uint64_t units, 
 
 	for (; units; units &= units - 1) {
 		uint32_t unit = at * 64 + __builtin_ctzll(units), position = w[c->entries + unit] >> 32, entry = (uint32_t)w[c->entries + unit];
-		uint32_t leap = w[c->leaps + unit];
+		uint64_t leap = w[c->leaps + unit];
 
 		if (position >= best->position)
 			return 1;
 		if (entry & FILTER_GROUP_BIT) {
 			probe_group(c, entry & RULE_ID_MASK, p, best);
-		} else if (position < best->from) {
+		} else if (position < best->from || (entry & RULE_LIMIT_BIT && is_over(w, leap >> 32))) {
 			continue;
 		} else if (!(entry & RULE_CONTINUE_BIT)) {
 			best->position = position;
 			best->entry = entry;
 			return 1;
-		} else if (leap) {
-			best->from = leap;
-			if (best->position < leap)
+		} else if ((uint32_t)leap) {
+			best->from = (uint32_t)leap;
+			if (best->position < (uint32_t)leap)
 				return -1;
 		}
 	}

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "compile.h"
+#include "../maps/limit.h"
 #include "flatten.h"
 #include "tables.h"
 #include "unit.h"
@@ -17,6 +18,29 @@ uint32_t policy_entry(const struct config *c, int chain)
 
 /* ---- the whole */
 
+/* All rows of a rule have the rule's bucket, so each may have a copy of what it says. */
+static uint32_t store_limit(struct memory *w, const struct rule *r)
+{
+	const struct limit *l = &r->limit;
+	uint32_t at = memory_take(w, sizeof(struct filter_limit) / 8);
+	struct filter_limit *to = (struct filter_limit *)(w->v + at);
+	long double cost = ((long double)l->per * 1e9L * (1 << LIMIT_SHIFT)) / l->rate;
+
+	to->cost = cost < 1 ? 1 : cost + 0.5L;
+	/* of bytes nft lets a second's worth wait beside the burst */
+	to->depth = (l->bytes ? (long double)l->per * 1e9L * (1 << LIMIT_SHIFT) : 0) + cost * l->burst;
+	to->id = r->id;
+	to->flags = (l->over ? LIMIT_OVER : 0) | (l->bytes ? LIMIT_BYTES : 0);
+	for (int i = 0; i < l->n_keys; i++) {
+		to->flags |= limit_key_of(l->keys[i]);
+		if (limit_key_of(l->keys[i]) == LIMIT_SADDR)
+			to->slength = l->length[i];
+		else if (limit_key_of(l->keys[i]) == LIMIT_DADDR)
+			to->dlength = l->length[i];
+	}
+	return at;
+}
+
 static void store_entries(struct memory *w, const struct rows *rows, const struct units *u)
 {
 	uint32_t at = memory_take(w, u->n_units), leaps = memory_take(w, u->n_units);
@@ -28,8 +52,15 @@ static void store_entries(struct memory *w, const struct rows *rows, const struc
 		const struct row *r = &rows->v[unit->row];
 
 		w->v[at + i] = (uint64_t)unit->position << 32 | (unit->group < 0 ? r->entry : FILTER_GROUP_BIT | unit->group);
-		if (unit->group < 0 && r->entry & RULE_CONTINUE_BIT && r->next != unit->position + 1)
+		if (unit->group >= 0)
+			continue;
+		if (r->entry & RULE_CONTINUE_BIT && r->next != unit->position + 1)
 			w->v[leaps + i] = r->next;
+		if (r->entry & RULE_LIMIT_BIT) {
+			uint64_t place = store_limit(w, r->rule);
+
+			w->v[leaps + i] |= place << 32;
+		}
 	}
 }
 

@@ -188,6 +188,21 @@ struct match {
 
 u128 match_max(const struct match *m);		/* the largest value its key can have */
 
+struct limit {
+	uint64_t rate;		/* in `per` seconds; 0: no limit */
+	uint32_t per;		/* 1, 60, 3600, 86400 or 604800 */
+	uint64_t burst;		/* packets or bytes */
+	bool over, bytes;
+	enum config_key keys[KEYS_MOST];	/* a bucket for each value of these; none: one for the rule */
+	uint8_t length[KEYS_MOST];		/* of an address: prefix bits */
+	int n_keys;
+	struct where at;
+};
+
+struct limit_period { const char *name; uint32_t seconds; };
+extern const struct limit_period limit_periods[];	/* second …; ends with a NULL name */
+uint32_t limit_key_of(enum config_key key);		/* LIMIT_* of maps/limit.h, 0: no limit is per this */
+
 struct rule {
 	struct match *matches;
 	int n_matches;
@@ -195,6 +210,7 @@ struct rule {
 	char *target;		/* chain, of JUMP and GOTO */
 	struct where target_at;
 	struct match *vmap;	/* of VMAP: a match whose elements have verdicts */
+	struct limit limit;
 	bool counter;
 	char *comment;		/* or NULL */
 	uint32_t id;		/* stable id, 0 until ids.c gave one; not in the text */

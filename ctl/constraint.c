@@ -201,6 +201,13 @@ static void constrain_key(struct constraints *out, const struct config *c, const
 	constrain(out, f, match_values(c, m, f));
 }
 
+static void constrain_present(struct constraints *out, const struct config *c, const struct raws *raws, enum config_key key)
+{
+	struct match any = { .key = key, .masked = true };	/* under no mask everything is 0 */
+
+	constrain_key(out, c, raws, &any);
+}
+
 void rule_constraints(const struct config *c, const struct raws *raws, const struct rule *r, struct constraints *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -211,12 +218,11 @@ void rule_constraints(const struct config *c, const struct raws *raws, const str
 			constrain_key(out, c, raws, m);
 			continue;
 		}
-		for (int k = 0; k < m->n_keys; k++) {
-			struct match any = { .key = m->keys[k], .masked = true };	/* under no mask everything is 0 */
-
-			constrain_key(out, c, raws, &any);
-		}
+		for (int k = 0; k < m->n_keys; k++)
+			constrain_present(out, c, raws, m->keys[k]);
 	}
+	for (int i = 0; i < r->limit.n_keys; i++)
+		constrain_present(out, c, raws, r->limit.keys[i]);
 }
 
 void constraints_copy(struct constraints *out, const struct constraints *c)

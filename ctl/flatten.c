@@ -45,6 +45,8 @@ static struct row *add_row(struct flattener *f, const struct spot *at, const str
 	constraints_copy(&row->k, k);
 	if (k->used & ~FIELDS_INVARIANT)
 		row->entry |= RULE_VARIANT_BIT;
+	if (at->rule && at->rule->limit.rate && entry != f->policy)
+		row->entry |= RULE_LIMIT_BIT;
 	return row;
 }
 

@@ -14,6 +14,7 @@
 #include "../lib/run.h"
 #include "../maps/datapath.h"
 #include "../maps/flow.h"
+#include "../maps/limit.h"
 #include "../maps/service.h"
 #include "compile.h"
 #include "generation.h"
@@ -213,6 +214,41 @@ static int zero_counter(const char *map, size_t size, const uint32_t *keys, int 
 	free(zero);
 	close(fd);
 	return err;
+}
+
+/* Entries per source and the like that are of one of these ids. */
+static int forget_keys(const uint32_t *ids, int n)
+{
+	bool *fresh = must(calloc(MAX_RULES, 1));
+	size_t size;
+	struct limit_entry *e = run_map_memory("limit_keys", true, &size);
+
+	for (int i = 0; i < n; i++)
+		fresh[ids[i]] = true;
+	for (size_t i = 0; e && i < size / sizeof(*e); i++)
+		if (e[i].key && fresh[e[i].key & RULE_ID_MASK & (MAX_RULES - 1)])
+			e[i].key = e[i].full_at = 0;
+	if (e)
+		munmap(e, size);
+	free(fresh);
+	return e ? 0 : EXIT_FAILED;
+}
+
+/* The buckets of rules' limits: full again. */
+static int zero_buckets(const uint32_t *keys, int n)
+{
+	int fd = n ? run_map("limit_rules", true) : -1, err = 0;
+	uint64_t zero = 0;
+
+	if (!n)
+		return 0;
+	if (fd < 0)
+		return EXIT_FAILED;
+	for (int i = 0; i < n && !err; i++)
+		if (bpf_map_update_elem(fd, &keys[i], &zero, 0))
+			err = fail(EXIT_FAILED, "map limit_rules: %s", strerror(errno));
+	close(fd);
+	return err ? err : forget_keys(keys, n);
 }
 
 /* ---- services */
@@ -422,7 +458,8 @@ static int prepare(const struct config *c, const struct ids *ids, struct service
 	err = write_filter(&compiled, slot);
 	compiled_free(&compiled);
 	if (!err)
-		err = zero_counter("rule_counts", sizeof(struct rule_count), ids->new_rules, ids->n_new_rules);
+		err = zero_counter("rule_counts", sizeof(struct rule_count), ids->new_rules, ids->n_new_rules) ||
+		      zero_buckets(ids->new_rules, ids->n_new_rules);
 	if (!err)
 		err = zero_counter("backend_counts", sizeof(struct backend_count), ids->new_backends, ids->n_new_backends);
 	if (!err && reused)

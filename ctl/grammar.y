@@ -46,6 +46,7 @@ static void weir_error(struct loc *at, struct parse *p, const char *text);
 %token INTERFACE "interface" SET "set" MAP "map" CHAIN "chain" SERVICE "service"
 %token TYPE "type" FLAGS "flags" ELEMENTS "elements" POLICY "policy" AUDIT "audit"
 %token ACCEPT "accept" DROP "drop" JUMP "jump" GOTO "goto" RETURN "return" COUNTER "counter" PACKETS "packets" BYTES "bytes"
+%token LIMIT "limit" RATE "rate" OVER "over" BURST "burst" PER "per"
 %token LISTEN "listen" FORWARD "forward" BACKEND "backend" WEIGHT "weight"
 %token COMMENT "comment"
 %token <slice> HEAD "a match" IFNAME "iifname" RAW "@nh"
@@ -165,10 +166,29 @@ steps: step | steps step;
 step:
   match
 | COUNTER			{ p->rule.counter = true; }
+| limit				{ DO(build_limit_end(p)); }
 | COUNTER PACKETS WORD BYTES WORD	{
 	p->rule.counter = true;
 	DO(build_number(p, $3, @3) || build_number(p, $5, @5));
 }
+;
+
+limit: rate burst per;
+
+rate:
+  LIMIT RATE over WORD '/' WORD	{ DO(build_limit(p, $4, (struct slice){ 0 }, $6, @4, @4, @6)); }
+| LIMIT RATE over WORD WORD '/' WORD	{ DO(build_limit(p, $4, $5, $7, @4, @5, @7)); }
+;
+
+over: %empty { p->rule.limit.over = false; } | OVER { p->rule.limit.over = true; };
+
+burst: %empty | BURST WORD WORD	{ DO(build_burst(p, $2, $3, @2, @3)); };
+
+per: %empty | PER per_keys;
+per_keys: per_key | per_keys DOT per_key;
+per_key:
+  WORD WORD			{ DO(build_per(p, $1, $2, @1)); }
+| WORD WORD '/' WORD		{ DO(build_per(p, $1, $2, @1) || build_per_length(p, $4, @4)); }
 ;
 
 verdict:

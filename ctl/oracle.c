@@ -57,7 +57,7 @@ static bool rule_holds(const struct oracle *o, const struct rule *r, uint64_t *u
 
 	rule_constraints(o->config, &o->raws, r, &k);
 	*used = k.used;
-	in = holds(&k, o->packet);
+	in = holds(&k, o->packet) && !(r->limit.rate && r->limit.over);	/* buckets are taken to be full */
 	constraints_free(&k);
 	for (int i = 0; i < r->n_matches && in; i++)
 		if (r->matches[i].n_keys > 1)
@@ -76,13 +76,14 @@ static enum outcome walk(struct oracle *o, int chain);
 static enum outcome follow(struct oracle *o, const struct rule *r, enum rule_verdict verdict, const char *target)
 {
 	uint32_t drop = o->config->chains[o->first].audit ? RULE_AUDIT_BIT : RULE_DROP_BIT;
+	uint32_t limited = r->limit.rate ? RULE_LIMIT_BIT : 0;
 	enum outcome end;
 
 	switch (verdict) {
 	case RULE_ACCEPT:
-		return decide(o, r->id);
+		return decide(o, r->id | limited);
 	case RULE_DROP:
-		return decide(o, r->id | drop);
+		return decide(o, r->id | drop | limited);
 	case RULE_RETURN:
 		return RETURNS;
 	case RULE_JUMP:

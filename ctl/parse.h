@@ -32,6 +32,7 @@ struct parse {
 	/* Words are keywords only where a statement may begin: `raw` counts the words to come that are taken as they are. */
 	int raw;
 	bool option;			/* behind "tcp option" */
+	bool per;			/* behind "per" */
 	bool values;			/* inside { } of values: all words raw, newlines are blanks */
 	bool only_values;		/* the whole text is values */
 	int open_lines[4], open;	/* of the braces that are open */
@@ -104,6 +105,12 @@ int build_match_masked(struct parse *p, const struct group *mask, const struct g
 int build_match_set(struct parse *p, struct slice name, struct loc at);
 int build_match_end(struct parse *p);
 int build_comment(struct parse *p, struct slice text, struct loc at);
+
+int build_limit(struct parse *p, struct slice amount, struct slice unit, struct slice per, struct loc at, struct loc unit_at, struct loc per_at);
+int build_burst(struct parse *p, struct slice amount, struct slice unit, struct loc at, struct loc unit_at);
+int build_per(struct parse *p, struct slice head, struct slice field, struct loc at);
+int build_per_length(struct parse *p, struct slice length, struct loc at);
+int build_limit_end(struct parse *p);
 int build_rule_end(struct parse *p, struct loc at);	/* leaves it in p->rule when there is no chain */
 
 int build_service(struct parse *p, struct slice name, struct loc at);

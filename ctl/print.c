@@ -282,6 +282,32 @@ static void decision_print(FILE *f, const struct rule *r)
 	elements_print(f, r->vmap, true);
 }
 
+static void amount_print(FILE *f, uint64_t n, bool bytes, const char *packets)
+{
+	int k = !bytes ? 0 : n % (1 << 20) == 0 ? 2 : n % (1 << 10) == 0 ? 1 : 0;
+	static const char *const units[] = { " bytes", " kbytes", " mbytes" };
+
+	fprintf(f, "%llu%s", (unsigned long long)n >> (10 * k), bytes ? units[k] : packets);
+}
+
+static void limit_print(FILE *f, const struct limit *l)
+{
+	fprintf(f, "limit rate %s", l->over ? "over " : "");
+	amount_print(f, l->rate, l->bytes, "");
+	for (const struct limit_period *t = limit_periods; t->name; t++)
+		if (t->seconds == l->per)
+			fprintf(f, "/%s", t->name);
+	if (l->burst) {
+		fputs(" burst ", f);
+		amount_print(f, l->burst, l->bytes, " packets");
+	}
+	for (int i = 0; i < l->n_keys; i++) {
+		fprintf(f, "%s%s", i ? " . " : " per ", config_key_text[l->keys[i]]);
+		if (l->length[i] < config_type_bits[config_key_type[l->keys[i]]])
+			fprintf(f, "/%u", l->length[i]);
+	}
+}
+
 void rule_print(FILE *f, const struct rule *r)
 {
 	const char *sep = "";
@@ -289,6 +315,11 @@ void rule_print(FILE *f, const struct rule *r)
 	for (int i = 0; i < r->n_matches; i++, sep = " ") {
 		fputs(sep, f);
 		match_print(f, &r->matches[i]);
+	}
+	if (r->limit.rate) {
+		fputs(sep, f);
+		limit_print(f, &r->limit);
+		sep = " ";
 	}
 	if (r->counter) {
 		fprintf(f, "%scounter", sep);

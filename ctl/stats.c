@@ -37,6 +37,27 @@ static void emit(const char *interface, int hook, int row, const struct total *t
 	out_hidden(false);
 }
 
+/* Sources whose bucket was given away because the table of limits was full. */
+static int emit_limits(void)
+{
+	struct counts counts;
+	uint64_t forgotten = 0;
+	int err = counts_open(&counts, "limit_lost", sizeof(forgotten));
+
+	if (err)
+		return err;
+	counts_read(&counts, 0, &forgotten);
+	counts_close(&counts);
+	if (out_is_json()) {
+		out_object("limits");
+		out_number("forgotten", forgotten);
+		out_object_end();
+	} else if (forgotten) {
+		note("limits forgot %llu sources: more at once than the table holds", (unsigned long long)forgotten);
+	}
+	return 0;
+}
+
 static int stats(int argc, char **argv)
 {
 	const struct interface_slot *slots = interfaces_read();
@@ -61,7 +82,7 @@ static int stats(int argc, char **argv)
 	}
 	out_list_end();
 	counts_close(&counts);
-	return 0;
+	return emit_limits();
 }
 
 static void explain(const char *verdict, const char *name, const char *text)

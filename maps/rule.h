@@ -115,7 +115,7 @@ struct filter_chain {
 	__u32 summary;		/* words of it */
 	__u32 stride;		/* both */
 	__u32 entries;		/* of the units: position of the first rule << 32 | FILTER_* or RULE_* bits and id */
-	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position; 0: at the next */
+	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position, 0: at the next; << 32: place of its limit */
 	__u32 pad;
 	__u32 groups;		/* struct filter_group */
 	__u32 policy;		/* as an entry: id and verdict */
@@ -131,6 +131,7 @@ struct filter_chain {
 #define RULE_CONTINUE_BIT (1u << 25)	/* counts, others decide */
 #define RULE_VARIANT_BIT (1u << 26)	/* looks at what may differ between packets of a flow */
 #define FILTER_GROUP_BIT (1u << 31)	/* the unit is a group, its number in bits 0-22 */
+#define RULE_LIMIT_BIT (1u << 28)	/* matches only what its limit lets through */
 #define RULE_AUDIT_BIT (1u << 27)	/* would be dropped, if the chain did not only audit */
 
 /* A hash table of rules that name addresses at least as long as its prefixes, and ports and protocol where it has a mask for them. */

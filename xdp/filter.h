@@ -6,44 +6,13 @@
 #include "program.h"
 #include "account.h"
 #include "field.h"
+#include "limit.h"
+#include "memory.h"
 #include "state.h"
 
 #define MAX_INTERVAL_STEPS 20	/* 2^20 bounds */
 #define QUICK_STEPS 8		/* through the candidates before a loop takes over that costs more a step, and may be long */
 #define MAX_STEPS (FILTER_MAX_UNITS * 2 + 1024)
-
-/* ---- a chain's memory. `size` is a constant wherever these are used: the verifier sees that a masked place is inside. */
-
-static __always_inline const void *filter_memory(__u32 chain, __u32 size)
-{
-	void *outer = size == FILTER_SMALL ? (void *)&filter_small : size == FILTER_MEDIUM ? (void *)&filter_medium : (void *)&filter_large;
-	void *inner = bpf_map_lookup_elem(outer, &chain);
-	__u32 zero = 0;
-
-	return inner ? bpf_map_lookup_elem(inner, &zero) : 0;
-}
-
-static __always_inline const __u64 *word_at(const void *m, __u64 i, __u32 size)
-{
-	i &= size / 8 - 1;
-	asm volatile("" : "+r"(i));
-	return (const __u64 *)m + i;
-}
-
-/* n words from a place: the mask leaves room behind the last. */
-static __always_inline const void *words_at(const void *m, __u64 i, __u32 n, __u32 size)
-{
-	i &= size / 8 - 1;
-	asm volatile("" : "+r"(i));
-	return i + n <= size / 8 ? (const __u64 *)m + i : 0;
-}
-
-static __always_inline __u32 half_at(const void *m, __u64 i, __u32 size)
-{
-	i &= size / 4 - 1;
-	asm volatile("" : "+r"(i));
-	return ((const __u32 *)m)[i];
-}
 
 static __always_inline __u32 class_row(const void *m, const struct filter_class *t, __u32 value, __u32 stride, __u32 size)
 {
@@ -335,8 +304,10 @@ static __always_inline int walk_step(struct filter_key *k, const struct filter_c
 	}
 	if (e >> 32 < k->from)
 		return 0;
+	if (entry & RULE_LIMIT_BIT && !filter_limit(k, *word_at(c, c->leaps + unit, size) >> 32))
+		return 0;
 	if (entry & RULE_CONTINUE_BIT) {
-		walk_on(k, w, entry, *word_at(c, c->leaps + unit, size), c->summary, c->words);
+		walk_on(k, w, entry, (__u32)*word_at(c, c->leaps + unit, size), c->summary, c->words);
 		return 0;
 	}
 	k->position = e >> 32;
@@ -344,23 +315,19 @@ static __always_inline int walk_step(struct filter_key *k, const struct filter_c
 	return 1;
 }
 
-/* bpf_loop() callback */
-static long walk_more(__u32 n __attribute__((unused)), struct filter_key **ctx)
-{
-	struct filter_key *k = *ctx;
-	const struct filter_chain *c;
-
-	if (k->size == FILTER_SMALL) {
-		c = filter_memory(k->chain, FILTER_SMALL);
-		return c ? walk_step(k, c, &k->walk, FILTER_SMALL) : 1;
-	}
-	if (k->size == FILTER_MEDIUM) {
-		c = filter_memory(k->chain, FILTER_MEDIUM);
-		return c ? walk_step(k, c, &k->walk, FILTER_MEDIUM) : 1;
-	}
-	c = filter_memory(k->chain, FILTER_LARGE);
-	return c ? walk_step(k, c, &k->walk, FILTER_LARGE) : 1;
+/* bpf_loop() callbacks, one a size: all in one would need more stack than is left. */
+#define WALK_MORE(name, size) \
+static long name(__u32 n __attribute__((unused)), struct filter_key **ctx) \
+{ \
+	struct filter_key *k = *ctx; \
+	const struct filter_chain *c = filter_memory(k->chain, size); \
+ \
+	return c ? walk_step(k, c, &k->walk, size) : 1; \
 }
+
+WALK_MORE(walk_small, FILTER_SMALL)
+WALK_MORE(walk_medium, FILTER_MEDIUM)
+WALK_MORE(walk_large, FILTER_LARGE)
 
 static __always_inline __u32 family_index(__u32 family)
 {
@@ -396,6 +363,7 @@ static __always_inline void core_rows(struct filter_key *k, const struct filter_
 static __always_inline int classify_by(struct filter_key *k, __u32 size)
 {
 	const struct filter_chain *c = filter_memory(k->chain, size);
+	long n;
 
 	if (!c)
 		return -1;
@@ -406,10 +374,12 @@ static __always_inline int classify_by(struct filter_key *k, __u32 size)
 				k->row[f] = filter_row(k, f);
 	}
 	walk_begin(&k->walk, c->summary, c->words);
-	for (int i = 0; i < QUICK_STEPS; i++)
+	for (int i = 0; i < QUICK_STEPS && size != FILTER_LARGE; i++)	/* whose walk takes a multiple of a call anyway; the stack is short */
 		if (walk_step(k, c, &k->walk, size))
 			goto done;
-	if (bpf_loop(MAX_STEPS, walk_more, &k, 0) >= MAX_STEPS)
+	n = size == FILTER_SMALL ? bpf_loop(MAX_STEPS, walk_small, &k, 0) : size == FILTER_MEDIUM ? bpf_loop(MAX_STEPS, walk_medium, &k, 0) :
+	    bpf_loop(MAX_STEPS, walk_large, &k, 0);
+	if (n >= MAX_STEPS)
 		return -1;
 done:
 	if (!k->found)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* key: the packet as the filter sees it, and classify()'s own notes. */
 #pragma once
+#include "../maps/limit.h"
 #include "../maps/rule.h"
 
 /* How far the walk over the rows is. */
@@ -28,6 +29,8 @@ struct filter_key {
 	struct filter_raw raw[FILTER_RAWS];
 	__u32 off;
 	__u8 byte[12];
+
+	struct filter_limit limit;	/* limit.h's own */
 
 	/* classify()'s own */
 	__u32 core[CORE_COUNT];	/* rows */
