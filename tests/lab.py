@@ -110,9 +110,9 @@ class Instance:
         """(XDP action, bytes afterwards)"""
         return self.lab.inside.submit(self.programs[program][1].xdp, bytes(frame), self.lab.ifindex[self.device]).result()
 
-    def skb(self, frame, hook="tc-ingress", gso_segs=0, gso_size=0):
+    def skb(self, frame, hook="tc-ingress", gso_segs=0, gso_size=0, mark=0):
         """(TC_ACT_ action, bytes afterwards)"""
-        return self.lab.inside.submit(self.programs[hook][1].skb, bytes(frame), self.lab.ifindex[self.device], gso_segs, gso_size).result()
+        return self.lab.inside.submit(self.programs[hook][1].skb, bytes(frame), self.lab.ifindex[self.device], gso_segs, gso_size, mark).result()
 
     def rules(self, chain="ingress"):
         """[(packets, bytes)] of the chain's rules in order, the policy last."""

@@ -401,6 +401,12 @@ def test_rules_of_chains_keep_their_ids_and_counts(shared):
     assert by_chain(shared)[("last", "counter")] == 3
 
 
+def test_reads_the_mark_of_an_skb(shared_tc):
+    shared_tc.apply(ingress("meta mark 5 drop\nmeta mark & 0xfffffff0 == 0x70 drop"))
+    for mark, action in ((0, TC_UNSPEC), (5, TC_SHOT), (6, TC_UNSPEC), (0x7f, TC_SHOT), (0x80, TC_UNSPEC)):
+        assert shared_tc.skb(E / V4 / T, mark=mark)[0] == action
+
+
 def test_rules_that_ask_for_more_than_the_flow_are_asked_for_each_packet(shared):
     shared.apply(ingress("ip ttl 1 drop\ntcp dport 80 accept"))
     for ttl, action in ((64, XDP_PASS), (1, XDP_DROP), (64, XDP_PASS), (1, XDP_DROP)):

@@ -141,9 +141,10 @@ int weir_run_xdp(int fd, const void *data, __u32 len, __u32 ifindex, void *out, 
 }
 
 /* Run a tc program on an skb. gso_segs 0: an ordinary one. Returns the TC_ACT_ action. */
-int weir_run_skb(int fd, const void *data, __u32 len, __u32 ifindex, __u32 gso_segs, __u32 gso_size, void *out, __u32 *out_len)
+int weir_run_skb(int fd, const void *data, __u32 len, __u32 ifindex, __u32 gso_segs, __u32 gso_size, __u32 mark, void *out,
+		 __u32 *out_len)
 {
-	struct __sk_buff ctx = { .ifindex = ifindex, .gso_segs = gso_segs, .gso_size = gso_size };
+	struct __sk_buff ctx = { .ifindex = ifindex, .gso_segs = gso_segs, .gso_size = gso_size, .mark = mark };
 
 	return test_run(fd, data, len, &ctx, sizeof(ctx), out, out_len);
 }

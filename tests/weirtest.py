@@ -92,8 +92,8 @@ class Program:
         action = _check(_lib.weir_run_xdp(self.fd, frame, len(frame), ifindex, _out, ctypes.byref(size)), "test run")
         return action, _out.raw[:size.value]
 
-    def skb(self, frame, ifindex, gso_segs=0, gso_size=0):
+    def skb(self, frame, ifindex, gso_segs=0, gso_size=0, mark=0):
         """(TC_ACT_ action, skb afterwards)"""
         size = ctypes.c_uint32(len(_out))
-        action = _lib.weir_run_skb(self.fd, frame, len(frame), ifindex, gso_segs, gso_size, _out, ctypes.byref(size))
+        action = _lib.weir_run_skb(self.fd, frame, len(frame), ifindex, gso_segs, gso_size, mark, _out, ctypes.byref(size))
         return _check(action, "test run"), _out.raw[:size.value]
