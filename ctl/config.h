@@ -314,6 +314,7 @@ struct chain *config_chain(const struct config *c, int i);
 int config_find_chain(const struct config *c, const char *name);	/* or -1 */
 const char *config_chain_name(const struct config *c, int i);
 
+bool tuple_equal(const struct value_tuple *a, const struct value_tuple *b);
 void tuples_normalise(struct value_tuples *t, int n_keys);
 void tuples_free(struct value_tuples *t);
 bool set_is_tupled(const struct set *s);
@@ -327,6 +328,7 @@ int config_add_rule(struct config *c, int chain, int index, const char *words);
 int config_add_service(struct config *c, const char *name, const char *words);
 int config_add_backend(struct config *c, struct service *s, const char *words);
 int config_parse_elements(struct set *set, struct spans *out, const char *words);
+int config_parse_tuples(struct set *set, struct value_tuples *out, const char *words);	/* of a set of concatenations */
 int config_add_set(struct config *c, const char *name, const char *words);
 int config_add_map(struct config *c, const char *name, const char *words);
 

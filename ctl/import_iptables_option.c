@@ -279,9 +279,15 @@ static void take_comment(struct rule_line *r, const char *key)
 	keep(&r->comment, value(r));
 }
 
+/* "5/min" is 5/minute there and here. */
 static void take_limit(struct rule_line *r, const char *key)
 {
-	keep(key[0] == 'r' ? &r->limit : &r->burst, value(r));
+	const char *text = value(r), *slash = strchr(text, '/');
+	const char *unit = !slash ? "" : slash[1] == 's' ? "second" : slash[1] == 'm' ? "minute" : slash[1] == 'h' ? "hour" : "day";
+	char *rate = slash ? import_format("%.*s/%s", (int)(slash - text), text, unit) : must(strdup(text));
+
+	keep(key[0] == 'r' ? &r->limit : &r->burst, rate);
+	free(rate);
 }
 
 static void take_log(struct rule_line *r, const char *key)

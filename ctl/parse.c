@@ -230,24 +230,48 @@ int config_add_backend(struct config *c, struct service *s, const char *words)
 	return p.code;
 }
 
-int config_parse_elements(struct set *set, struct spans *out, const char *words)
+static struct parse elements_parse(const struct set *set, const char *words)
 {
 	struct parse p = words_parse(NULL, words);
 
-	memset(out, 0, sizeof(*out));
-	if (set_is_tupled(set))
-		return fail(EXIT_USAGE, "%s %s: elements of several parts, or with verdicts, are changed in the file: apply", set->map ? "map" : "set",
-			    set->name);
 	p.type = set->type;
-	p.values_to = out;
+	memcpy(p.types, set->types, sizeof(p.types));
+	p.n_types = set->n_types;
 	p.values = p.only_values = true;
 	p.expects = "a value";
-	if (!run(&p, START_ELEMENTS) && p.interval_at.line && !set->interval)
-		refuse(&p, p.interval_at, "set %s takes no ranges or prefixes: it lacks flags interval", set->name);
-	if (p.code)
+	return p;
+}
+
+static int run_elements(struct parse *p, const struct set *set)
+{
+	if (!run(p, START_ELEMENTS) && p->interval_at.line && !set->interval)
+		refuse(p, p->interval_at, "set %s takes no ranges or prefixes: it lacks flags interval", set->name);
+	return p->code;
+}
+
+int config_parse_elements(struct set *set, struct spans *out, const char *words)
+{
+	struct parse p = elements_parse(set, words);
+
+	memset(out, 0, sizeof(*out));
+	p.values_to = out;
+	if (run_elements(&p, set))
 		spans_free(out);
 	else
 		spans_normalise(out);
+	return p.code;
+}
+
+int config_parse_tuples(struct set *set, struct value_tuples *out, const char *words)
+{
+	struct parse p = elements_parse(set, words);
+
+	memset(out, 0, sizeof(*out));
+	p.tuples_to = out;
+	if (run_elements(&p, set))
+		tuples_free(out);
+	else
+		tuples_normalise(out, set->n_types);
 	return p.code;
 }
 

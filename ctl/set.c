@@ -94,9 +94,56 @@ static bool contains(const struct spans *whole, const struct spans *part)
 	return all;
 }
 
-static int change(int argc, char **argv, bool add)
+static int change_spans(struct set *s, const char *text, bool add)
 {
 	struct spans elements = {};
+	int err = config_parse_elements(s, &elements, text);
+
+	spans_normalise(&elements);
+	if (!err && !add && !contains(&s->elements, &elements))
+		err = fail(EXIT_NOTHING, "%s: not all of it is in set %s (set list shows it)", text, s->name);
+	for (int i = 0; !err && add && i < elements.n; i++)
+		spans_add(&s->elements, elements.v[i].lo, elements.v[i].hi);
+	if (!err && !add)
+		subtract(&s->elements, &elements);
+	spans_normalise(&s->elements);
+	spans_free(&elements);
+	return err;
+}
+
+static int tuple_place(const struct value_tuples *t, const struct value_tuple *v)
+{
+	for (int i = 0; i < t->n; i++)
+		if (tuple_equal(&t->v[i], v))
+			return i;
+	return -1;
+}
+
+/* Elements of several parts come and go as they are written: a smaller one is not cut out of a larger one. */
+static int change_tuples(struct set *s, const char *text, bool add)
+{
+	struct value_tuples elements, *has = &s->tuples;
+	int err = config_parse_tuples(s, &elements, text), at;
+
+	for (int i = 0; !err && !add && i < elements.n; i++)
+		if (tuple_place(has, &elements.v[i]) < 0)
+			err = fail(EXIT_NOTHING, "%s: not all of it is in set %s (set list shows it)", text, s->name);
+	for (int i = 0; !err && i < elements.n; i++) {
+		if (add) {
+			has->v = array_room(has->v, has->n, sizeof(*has->v));
+			has->v[has->n++] = elements.v[i];
+		} else {
+			at = tuple_place(has, &elements.v[i]);
+			memmove(&has->v[at], &has->v[at + 1], (--has->n - at) * sizeof(*has->v));
+		}
+	}
+	tuples_normalise(has, s->n_types);
+	tuples_free(&elements);
+	return err;
+}
+
+static int change(int argc, char **argv, bool add)
+{
 	struct config c;
 	struct set *s;
 	char *text;
@@ -108,21 +155,13 @@ static int change(int argc, char **argv, bool add)
 	s = err ? NULL : config_set(&c, argv[0]);
 	if (!err && !s)
 		err = no_such_set(argv[0]);
+	if (!err && s->map)
+		err = fail(EXIT_USAGE, "%s is a map: its elements are changed in the file: apply", argv[0]);
 	text = words_join(argc - 1, argv + 1);
 	if (!err)
-		err = config_parse_elements(s, &elements, text);
-	spans_normalise(&elements);
-	if (!err && !add && !contains(&s->elements, &elements))
-		err = fail(EXIT_NOTHING, "%s: not all of it is in set %s (set list shows it)", text, argv[0]);
-	if (!err) {
-		for (int i = 0; add && i < elements.n; i++)
-			spans_add(&s->elements, elements.v[i].lo, elements.v[i].hi);
-		if (!add)
-			subtract(&s->elements, &elements);
-		spans_normalise(&s->elements);
+		err = (s->n_types > 1 ? change_tuples : change_spans)(s, text, add);
+	if (!err)
 		err = generation_apply(&c);
-	}
-	spans_free(&elements);
 	free(text);
 	config_free(&c);
 	return err;

@@ -24,6 +24,11 @@ static int by_parts(const void *a, const void *b)
 	return d ? d : strcmp(x->target ? x->target : "", y->target ? y->target : "");
 }
 
+bool tuple_equal(const struct value_tuple *a, const struct value_tuple *b)
+{
+	return !by_parts(a, b);
+}
+
 void tuples_normalise(struct value_tuples *t, int n_keys)
 {
 	int out = 0;

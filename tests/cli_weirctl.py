@@ -242,6 +242,18 @@ def test_sets_are_changed_element_by_element(base):
     assert base.ctl("set", "delete", "admins", check=False).returncode == 4
 
 
+def test_sets_of_concatenations_are_changed_element_by_element(base):
+    base.ctl("set", "create", "pairs", "type", "ipv4_addr", ".", "inet_service", "flags", "interval")
+    base.ctl("set", "add", "pairs", "10.0.0.1 . 22, 10.0.0.0/8", ".", "80-90,", "10.0.0.2", ".", "22")
+    base.ctl("set", "del", "pairs", "10.0.0.1 . 22")
+    row, = base.ctl_json("set", "list", "pairs")["sets"]
+    assert (row["type"], row["elements"], row["count"]) == ("ipv4_addr . inet_service", "10.0.0.0/8 . 80-90, 10.0.0.2 . 22", 2)
+    assert "not all of it is in set pairs" in base.ctl("set", "del", "pairs", "10.0.0.9 . 22", check=False).stderr
+    assert base.ctl("set", "add", "pairs", "10.0.0.9", check=False).returncode == 2
+    base.ctl("rule", "add", "ingress", "ip saddr . tcp dport @pairs drop")
+    assert base.ctl("set", "delete", "pairs", check=False).returncode == 4
+
+
 def test_services_and_backends_are_changed_by_words(base):
     base.ctl("service", "add", "dns", "listen", "192.0.2.53:53/udp", "listen", "[2001:db8::53]:53/udp", "forward", "ipip", "backend", "10.0.0.1")
     base.ctl("backend", "add", "dns", "fd00::1", "weight", "7")
