@@ -150,7 +150,8 @@ def walk_quote(k, want, family):
 def walk_icmp(k, want, family):
     k.need(8, "short-icmp")
     h = k.layer
-    kind, code = (h.load[0], h.load[1]) if isinstance(h, Raw) else (h.type, h.code)
+    # the second byte has other names in some of scapy's ICMPv6 layers
+    kind, code = (h.load[0], h.load[1]) if isinstance(h, Raw) else (h.type, h.getfieldval(h.fields_desc[1].name))
     want["flags"] |= w.ICMP
     want.update(icmp_type=kind, icmp_code=code, payload=k.off + 8)
     if kind in ((8, 0) if family == 4 else (128, 129)):
