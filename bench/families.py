@@ -14,6 +14,7 @@ import struct
 import sys
 
 PORTS = [22, 25, 53, 80, 110, 123, 143, 161, 389, 443, 445, 514, 993, 1433, 1521, 3306, 3389, 5060, 5432, 6379, 8080, 8443, 9092]
+ECHO = 0x0800	# ICMP: type and code of an echo request stand where ports would
 RANGES = [(1024, 65535), (0, 1023), (5000, 5100), (6000, 6063), (33434, 33534), (49152, 65535), (8000, 8100), (135, 139)]
 
 
@@ -116,7 +117,8 @@ def header(rng, r):
         return rng.randint(*span) if span else rng.randrange(65536)
 
     proto = r['proto'] or 6
-    return struct.pack('!IIHHBxxx', address(r['src']), address(r['dst']), port(r['sport']), port(r['dport']), proto)
+    sport = ECHO if proto == 1 else port(r['sport'])
+    return struct.pack('!IIHHBxxx', address(r['src']), address(r['dst']), sport, port(r['dport']), proto)
 
 
 def main():

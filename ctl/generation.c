@@ -182,7 +182,8 @@ static int write_filter(const struct compiled *c, __u32 slot)
 	return err;
 }
 
-/* Drop the inner maps of a slot. Deleting from a map of maps waits until no program runs that could have seen it: our grace period. */
+/* Drop the inner maps of a slot. Deleting from a map of maps waits until no program runs that could have seen it, our grace period; it does so also where
+ * nothing is to be deleted, so look first. */
 static void drop_filter(__u32 slot)
 {
 	for (int i = 0; i < 3; i++) {
@@ -190,8 +191,12 @@ static void drop_filter(__u32 slot)
 
 		if (fd < 0)
 			continue;
-		for (__u32 chain = 0; chain < CHAIN_COUNT; chain++)
-			bpf_map_delete_elem(fd, &(__u32){ slot << 1 | chain });
+		for (__u32 chain = 0; chain < CHAIN_COUNT; chain++) {
+			__u32 key = slot << 1 | chain, id;
+
+			if (!bpf_map_lookup_elem(fd, &key, &id))
+				bpf_map_delete_elem(fd, &key);
+		}
 		close(fd);
 	}
 }

@@ -407,6 +407,13 @@ def test_reads_the_mark_of_an_skb(shared_tc):
         assert shared_tc.skb(E / V4 / T, mark=mark)[0] == action
 
 
+def test_thousands_of_rules_that_only_count_lead_to_the_one_that_decides(shared):
+    shared.apply(ingress("\n".join(f"tcp dport {i % 80}-80 counter" for i in range(6000)) + "\ntcp dport 80 drop"))
+    before = sum(p for p, _ in shared.rules())
+    assert shared.xdp(E / V4 / T)[0] == XDP_DROP
+    assert sum(p for p, _ in shared.rules()) - before == 6001
+
+
 def test_rules_that_ask_for_more_than_the_flow_are_asked_for_each_packet(shared):
     shared.apply(ingress("ip ttl 1 drop\ntcp dport 80 accept"))
     for ttl, action in ((64, XDP_PASS), (1, XDP_DROP), (64, XDP_PASS), (1, XDP_DROP)):

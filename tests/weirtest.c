@@ -140,6 +140,15 @@ int weir_run_xdp(int fd, const void *data, __u32 len, __u32 ifindex, void *out, 
 	return test_run(fd, data, len, &ctx, sizeof(ctx), out, out_len);
 }
 
+/* The same n times on one frame, which the program leaves as it is. 0 or -errno. */
+int weir_repeat_xdp(int fd, const void *data, __u32 len, __u32 ifindex, __u32 n)
+{
+	struct xdp_md ctx = { .data_end = len, .ingress_ifindex = ifindex };
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = data, .data_size_in = len, .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = n);
+
+	return bpf_prog_test_run_opts(fd, &o) ? -errno : 0;
+}
+
 /* Run a tc program on an skb. gso_segs 0: an ordinary one. Returns the TC_ACT_ action. */
 int weir_run_skb(int fd, const void *data, __u32 len, __u32 ifindex, __u32 gso_segs, __u32 gso_size, __u32 mark, void *out,
 		 __u32 *out_len)

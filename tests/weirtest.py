@@ -92,6 +92,13 @@ class Program:
         action = _check(_lib.weir_run_xdp(self.fd, frame, len(frame), ifindex, _out, ctypes.byref(size)), "test run")
         return action, _out.raw[:size.value]
 
+    def xdp_repeat(self, frame, ifindex, n):
+        """n runs on the same frame, which the program must leave as it is; returns n."""
+        result = _lib.weir_repeat_xdp(self.fd, frame, len(frame), ifindex, n)
+        if result:
+            raise OSError(-result, f"test run: {os.strerror(-result)}")
+        return n
+
     def skb(self, frame, ifindex, gso_segs=0, gso_size=0, mark=0):
         """(TC_ACT_ action, skb afterwards)"""
         size = ctypes.c_uint32(len(_out))
