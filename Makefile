@@ -33,7 +33,7 @@ LANGUAGE := $(addprefix ctl/,config.c spans.c tuples.c raw.c value.c names.c bui
 IMPORT := $(addprefix ctl/import,.c _scan.c _nft.c _nft_read.c _iptables.c _iptables_option.c)
 FUZZ := $(patsubst tests/fuzz_%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz_*.c))
 
-.PHONY: all help deps check bench bench-sessions fuzz demo demo-down install clean sanitized tests
+.PHONY: all help deps check bench bench-sessions fuzz fuzz-filter demo demo-down install clean sanitized tests
 .DELETE_ON_ERROR:
 
 all: $(OUT)/weir-loader $(OUT)/weirctl
@@ -46,6 +46,7 @@ help:
 	@echo 'make bench        ns per packet, net of the measured floor (root)'
 	@echo 'make bench-sessions  what tracing TCP sessions costs, beside tcplife (root)'
 	@echo 'make fuzz         fuzz the parser and the grammar (SECONDS=60 each)'
+	@echo 'make fuzz-filter  compiled rules against the model, ten million random pairs'
 	@echo 'make install      DESTDIR= PREFIX=$(PREFIX)'
 	@echo 'make deps         install the Debian packages that building and testing need (root)'
 	@echo 'make clean'
@@ -149,6 +150,11 @@ fuzz: $(FUZZ)
 		mkdir -p $(OUT)/corpus/$${f##*/}; \
 		$$f -max_total_time=$(SECONDS) -print_final_stats=1 $(OUT)/corpus/$${f##*/} $$(test -d tests/corpus/$${f##*/} && echo tests/corpus/$${f##*/}) || exit 1; \
 	done
+
+# random rule sets and packets: compiled tables against the model and against a naive reading; ten million pairs
+ROUNDS ?= 70
+fuzz-filter: $(OUT)/tests/unit_compile
+	$(Q)WEIR_ROUNDS=$(ROUNDS) $<
 
 $(OUT)/fuzz/%: tests/fuzz_%.c $(GEN)/grammar.tab.c $(GEN)/lexer.c
 	@mkdir -p $(@D)
