@@ -22,7 +22,7 @@ uint32_t policy_entry(const struct config *c, int chain)
 static uint32_t store_limit(struct memory *w, const struct rule *r)
 {
 	const struct limit *l = &r->limit;
-	uint32_t at = memory_take(w, sizeof(struct filter_limit) / 8);
+	uint32_t at = memory_take_at(w, sizeof(struct filter_limit) / 8, sizeof(struct filter_limit) / 8);
 	struct filter_limit *to = (struct filter_limit *)(w->v + at);
 	long double cost = ((long double)l->per * 1e9L * (1 << LIMIT_SHIFT)) / l->rate;
 

@@ -5,7 +5,7 @@
 #include "tables.h"
 
 enum {
-	MAX_BOUNDS = 1 << 20,	/* the datapath's binary search takes 20 steps */
+	MAX_BOUNDS = 1 << 22,	/* the datapath's binary search takes 22 steps */
 	WIDE_NODES = 24 << 20,	/* bytes that a trie of wide nodes with its rows may take: a walk of half the steps */
 };
 
@@ -24,6 +24,12 @@ uint32_t memory_take(struct memory *w, uint32_t n)
 	return at;
 }
 
+uint32_t memory_take_at(struct memory *w, uint32_t n, uint32_t multiple)
+{
+	memory_take(w, -w->n & (multiple - 1));
+	return memory_take(w, n);
+}
+
 struct filter_chain *memory_chain(struct memory *w)
 {
 	return (struct filter_chain *)w->v;
@@ -34,10 +40,9 @@ size_t memory_bytes(const struct memory *w)
 	return w->n * sizeof(*w->v);
 }
 
-/* The datapath reads whole structs up to the last word: a bucket behind the last must still be inside. */
 uint32_t memory_size(const struct memory *w)
 {
-	size_t bytes = memory_bytes(w) + sizeof(struct filter_bucket6);
+	size_t bytes = memory_bytes(w);
 
 	return bytes <= FILTER_SMALL ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
 }
@@ -468,13 +473,6 @@ static void store_record6(struct filter_record6 *r, const struct part *p)
 	set_shifts(r->dshift, p->dlength);
 }
 
-/* Buckets begin cache lines. */
-static uint32_t bucket_room(struct memory *w, uint32_t words)
-{
-	memory_take(w, -w->n & 7);
-	return memory_take(w, words);
-}
-
 /* Where the part goes in its bucket, or behind it; NULL: the bucket goes on for longer than the datapath follows. */
 static struct filter_rule *place_in_bucket(struct memory *w, uint32_t at, uint32_t words)
 {
@@ -487,7 +485,7 @@ static struct filter_rule *place_in_bucket(struct memory *w, uint32_t at, uint32
 		if (!second->entry)
 			return second;
 		if (!next && n + 1 < FILTER_CHAIN_BUCKETS) {
-			next = bucket_room(w, words);
+			next = memory_take_at(w, words, words);
 			((struct filter_rule *)(w->v + at))->next = next;
 		}
 		at = next;
@@ -499,7 +497,7 @@ static bool store_buckets(struct memory *w, struct filter_group *g, const struct
 {
 	const uint32_t words = (g->family == 4 ? sizeof(struct filter_bucket4) : sizeof(struct filter_bucket6)) / 8;
 
-	g->buckets = bucket_room(w, (g->mask + 1) * words);
+	g->buckets = memory_take_at(w, (g->mask + 1) * words, words);
 	for (uint32_t i = 0; i < from->n_parts; i++) {
 		const struct part *p = &u->part[from->parts[i]];
 		struct filter_rule *r = place_in_bucket(w, g->buckets + part_hash(g, p) * words, words);
@@ -516,7 +514,8 @@ static bool store_buckets(struct memory *w, struct filter_group *g, const struct
 
 int groups_store(struct memory *w, const struct units *u)
 {
-	uint32_t at = memory_take(w, u->n_groups * sizeof(struct filter_group) / 8);
+	const uint32_t words = sizeof(struct filter_group) / 8;
+	uint32_t at = memory_take_at(w, u->n_groups * words, words);
 
 	memory_chain(w)->groups = at;
 	for (uint32_t i = 0; i < u->n_groups; i++) {
@@ -530,7 +529,7 @@ int groups_store(struct memory *w, const struct units *u)
 			if (g.mask >> 24)
 				return fail(EXIT_FAILED, "the rules are too much alike for a hash table");
 		}
-		memcpy(w->v + at + i * sizeof(g) / 8, &g, sizeof(g));
+		memcpy(w->v + at + i * words, &g, sizeof(g));
 	}
 	return 0;
 }

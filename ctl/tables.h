@@ -10,6 +10,7 @@ struct memory {
 };
 
 uint32_t memory_take(struct memory *w, uint32_t n);	/* place of n zeroed words */
+uint32_t memory_take_at(struct memory *w, uint32_t n, uint32_t multiple);	/* the same, at a multiple of a power of two */
 struct filter_chain *memory_chain(struct memory *w);
 size_t memory_bytes(const struct memory *w);
 uint32_t memory_size(const struct memory *w);		/* FILTER_SMALL, … that holds them */

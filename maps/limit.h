@@ -23,6 +23,8 @@ struct filter_limit {
 	__u8 pad[6];
 };
 
+_Static_assert(sizeof(struct filter_limit) == 32, "four words");
+
 #define LIMIT_WAYS 4
 #define LIMIT_BUCKETS (1 << 16)
 

@@ -86,7 +86,7 @@ enum filter_core { CORE_PROTO, CORE_SADDR4, CORE_DADDR4, CORE_SPORT, CORE_DPORT,
 
 #define CORE_PROTO_BITS 10	/* family 0, 1 (IPv4) or 2 (IPv6) << 8 | protocol */
 
-/* Places in a chain's memory are counted in words of 64 bits, except `nodes`: entries of 32 bits. An entry of the trie is a class, or FILTER_NODE and
+/* Places in a chain's memory are counted in words of 64 bits (a struct of 2^n words begins at a multiple of that), except `nodes`: entries of 32 bits. An entry of the trie is a class, or FILTER_NODE and
  * where its node of 1 << bits entries begins; the root has more. The first entries are the classes themselves, entry c is c: so a walk makes as many steps
  * for a short way as for a long one, and there is no branch to foresee. */
 #define FILTER_NODE (1u << 31)
@@ -140,8 +140,9 @@ struct filter_group {
 	__u32 ports;			/* mask: source << 16 | destination */
 	__u16 proto;			/* mask: 0 or 0xff */
 	__u16 family;			/* 4 or 6 */
-	__u32 buckets;			/* of FILTER_BUCKET_WORDS each, from here */
+	__u32 buckets;			/* begin here */
 	__u32 mask;			/* number of buckets - 1 */
+	__u64 pad[2];
 };
 
 /* A rule in a group. Those of a bucket are next to each other;
@@ -172,8 +173,8 @@ struct filter_record6 {			/* addresses as two words, high one first */
 struct filter_bucket4 { struct filter_record4 record[FILTER_RECORDS]; };
 struct filter_bucket6 { struct filter_record6 record[FILTER_RECORDS]; };
 
-_Static_assert(sizeof(struct filter_bucket4) == 64 && sizeof(struct filter_bucket6) == 128, "cache lines");
-_Static_assert(sizeof(struct filter_group) % 8 == 0 && sizeof(struct filter_chain) % 8 == 0, "places are words");
+_Static_assert(sizeof(struct filter_group) == 64 && sizeof(struct filter_bucket4) == 64 && sizeof(struct filter_bucket6) == 128, "cache lines");
+_Static_assert(sizeof(struct filter_chain) % 8 == 0, "places are words");
 
 /* Where in its group a rule or a packet belongs: its words under the group's masks. */
 static inline __attribute__((always_inline)) __u32 filter_hash(const struct filter_group *g, const __u64 *saddr, const __u64 *daddr, __u32 ports,
@@ -198,7 +199,7 @@ static inline __attribute__((always_inline)) __u32 filter_hash(const struct filt
 #define FILTER_CHAIN_BUCKETS 8	/* one behind the other, at most */
 
 /* Inner maps have one element of one of three sizes, in bytes: what is reached by offset must be of a size the verifier knows. */
-enum { FILTER_SMALL = 1 << 16, FILTER_MEDIUM = 1 << 22, FILTER_LARGE = 1 << 27 };
+enum { FILTER_SMALL = 1 << 16, FILTER_MEDIUM = 1 << 22, FILTER_LARGE = 1 << 28 };
 
 #define MAX_RULES 262144	/* room for two generations; ids: 0 nobody, 1 and 2 the policies of ingress and egress, rules from RULE_FIRST */
 enum { RULE_POLICY_INGRESS = 1, RULE_POLICY_EGRESS = 2, RULE_FIRST = 3 };

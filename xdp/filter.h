@@ -10,7 +10,7 @@
 #include "memory.h"
 #include "state.h"
 
-#define MAX_INTERVAL_STEPS 20	/* 2^20 bounds */
+#define MAX_INTERVAL_STEPS 22	/* 2^22 bounds */
 #define QUICK_STEPS 8		/* through the candidates before a loop takes over that costs more a step, and may be long */
 #define MAX_STEPS (FILTER_MAX_UNITS * 2 + 1024)
 
@@ -71,6 +71,19 @@ __noinline __u32 filter_row(const struct filter_key *k, __u32 field)
 	if (k->size == FILTER_MEDIUM)
 		return field_row(k, field, FILTER_MEDIUM);
 	return field_row(k, field, FILTER_LARGE);
+}
+
+/* A function apart, for 6.1: its verifier takes some loops that clang turns for jumps back where none may be. */
+__noinline int filter_rows(struct filter_key *k, __u64 fields)
+{
+	if (!k)
+		return 0;
+	for (__u64 f = 0; f < FIELD_COUNT; f++) {
+		asm volatile("" : "+r"(f));
+		if (f < FIELD_COUNT && fields >> f & 1)
+			k->row[f] = filter_row(k, f);
+	}
+	return 0;
 }
 
 static __always_inline __u64 extra_units(struct filter_key *k, __u64 units, __u32 size)
@@ -368,11 +381,8 @@ static __always_inline int classify_by(struct filter_key *k, __u32 size)
 	if (!c)
 		return -1;
 	core_rows(k, c, size);
-	if (c->fields & FIELDS_EXTRA) {
-		for (__u32 f = 0; f < FIELD_COUNT; f++)
-			if ((c->fields & FIELDS_EXTRA) >> f & 1)
-				k->row[f] = filter_row(k, f);
-	}
+	if (c->fields & FIELDS_EXTRA)
+		filter_rows(k, c->fields & FIELDS_EXTRA);
 	walk_begin(&k->walk, c->summary, c->words);
 	for (int i = 0; i < QUICK_STEPS && size != FILTER_LARGE; i++)	/* whose walk takes a multiple of a call anyway; the stack is short */
 		if (walk_step(k, c, &k->walk, size))
@@ -387,20 +397,15 @@ done:
 	return 0;
 }
 
-/* First match of k->chain. Every packet gets an answer: the policy where no rule matches. 0 and k->found, or -1 when a table is missing. Only where rules
- * are many is a call small beside the rest: it takes as long as half of what ten rules take. */
-__noinline int classify_large(struct filter_key *k)
-{
-	return k ? classify_by(k, FILTER_LARGE) : -1;
-}
-
+/* First match of k->chain. Every packet gets an answer: the policy where no rule matches. 0 and k->found, or -1 when a table is missing. No functions of
+ * their own: a call takes as long as half of what ten rules take, and some stack, of which programs at tc have none left. */
 static __always_inline int classify(struct filter_key *k)
 {
 	if (k->size == FILTER_SMALL)
 		return classify_by(k, FILTER_SMALL);
 	if (k->size == FILTER_MEDIUM)
 		return classify_by(k, FILTER_MEDIUM);
-	return classify_large(k);
+	return classify_by(k, FILTER_LARGE);
 }
 
 /* ---- the packet's values */

@@ -112,6 +112,30 @@ static __always_inline struct flow *flow6_find(const struct flow_key *k)
 	return 0;
 }
 
+/* Too large for the stack of whoever asks for the flow of a quoted packet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_key);
+} quoted_scratch SEC(".maps");
+
+/* The flow of the packet that an ICMP error is about; 0: not known. */
+static __always_inline struct flow *flow_quoted(const struct pkt *p, const struct quote *q)
+{
+	__u32 zero = 0;
+	struct flow_key *k = bpf_map_lookup_elem(&quoted_scratch, &zero);
+
+	if (!k)
+		return 0;
+	if (q->family == 4) {
+		flow_key4(k, &q->saddr, &q->daddr, q->sport, q->dport, q->proto, flow_key_tags(p));
+		return flow4_find(k);
+	}
+	flow_key6(k, &q->saddr, &q->daddr, q->sport, q->dport, q->proto, flow_key_tags(p));
+	return flow6_find(k);
+}
+
 /* Count the packet; returns the tag its direction had. */
 static __always_inline __u32 flow_count(struct flow *f, const struct pkt *p, __u32 direction)
 {

@@ -59,14 +59,12 @@ static __always_inline int bucket_take(__u64 *full_at, __u64 now, __u64 cost, __
 }
 
 /* The key's entry, made if there was none. Where all are in use, the one nearest to full is forgotten. */
-static __always_inline __u64 *bucket_of_key(struct filter_key *k, __u64 key, __u64 now)
+static __always_inline __u64 *bucket_of_key(__u64 key, __u64 now)
 {
-	struct limit_bucket *b;
+	__u32 i = key >> 48 & (LIMIT_BUCKETS - 1), way = 0;
+	struct limit_bucket *b = bpf_map_lookup_elem(&limit_keys, &i);
 	__u64 soonest = ~0ull, had = 0, *lost;
-	__u32 way = 0;
 
-	k->off = key >> 48 & (LIMIT_BUCKETS - 1);	/* not on the stack, of which little is left here */
-	b = bpf_map_lookup_elem(&limit_keys, &k->off);
 	if (!b)
 		return 0;
 	for (int n = 0; n < LIMIT_WAYS; n++) {
@@ -84,8 +82,8 @@ static __always_inline __u64 *bucket_of_key(struct filter_key *k, __u64 key, __u
 	if (__sync_val_compare_and_swap(&b->way[way].key, had, key) != had)
 		return 0;
 	if (soonest > now) {
-		k->off = 0;
-		lost = bpf_map_lookup_elem(&limit_lost, &k->off);
+		i = 0;
+		lost = bpf_map_lookup_elem(&limit_lost, &i);
 		if (lost)
 			++*lost;
 	}
@@ -96,13 +94,14 @@ static __always_inline __u64 *bucket_of_key(struct filter_key *k, __u64 key, __u
 static __always_inline int limit_holds(struct filter_key *k, const struct filter_limit *l)
 {
 	__u64 now = bpf_ktime_get_ns() << LIMIT_SHIFT, units = l->flags & LIMIT_BYTES ? k->bytes : k->packets;
+	__u32 id = l->id;
 	__u64 *full_at;
 	int passes;
 
 	if (l->flags & ~(LIMIT_OVER | LIMIT_BYTES))
-		full_at = bucket_of_key(k, limit_hash(k, l), now);
+		full_at = bucket_of_key(limit_hash(k, l), now);
 	else
-		full_at = bpf_map_lookup_elem(&limit_rules, &l->id);
+		full_at = bpf_map_lookup_elem(&limit_rules, &id);
 	passes = full_at && bucket_take(full_at, now, l->cost * units, l->depth);
 	return passes != (l->flags & LIMIT_OVER);
 }

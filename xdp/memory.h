@@ -21,15 +21,13 @@ static __always_inline const __u64 *word_at(const void *m, __u64 i, __u32 size)
 	return (const __u64 *)m + i;
 }
 
-/* n words from a place: the mask leaves room behind the last. */
+/* n words, a power of two, that begin at a multiple of n: so masking keeps all of them inside. */
 static __always_inline const void *words_at(const void *m, __u64 i, __u32 n, __u32 size)
 {
 	const __u64 *p;
 
-	i &= size / 8 - 1;
+	i &= size / 8 - n;
 	asm volatile("" : "+r"(i));
-	if (i + n > size / 8)
-		return 0;
 	p = (const __u64 *)m + i;
 	asm volatile("" : "+r"(p));	/* not shared with the same of another size */
 	return p;

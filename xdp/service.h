@@ -122,18 +122,8 @@ static __noinline __u32 quote_backend(const struct pkt *p, const struct quote *q
 
 	if (!s)
 		return 0;
-	if (has(FEATURE_FLOWS)) {
-		__u32 tags = p->vlans ? p->vlan_id : 0;
-		struct flow_key k;
-
-		if (q->family == 4) {
-			flow_key4(&k, &q->daddr, &q->saddr, q->dport, q->sport, q->proto, tags);
-			f = flow4_find(&k);
-		} else {
-			flow_key6(&k, &q->daddr, &q->saddr, q->dport, q->sport, q->proto, tags);
-			f = flow6_find(&k);
-		}
-	}
+	if (has(FEATURE_FLOWS))
+		f = flow_quoted(p, q);
 	if (f && backend_alive(f->decision >> FLOW_BACKEND_SHIFT))
 		return f->decision >> FLOW_BACKEND_SHIFT;
 	return service_choose(s, src, dst, q->dport, q->sport, q->proto);

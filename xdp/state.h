@@ -5,19 +5,6 @@
 #include "flow.h"
 #include "key.h"
 
-/* Do we know the flow of the packet that an ICMP error is about? */
-static __always_inline int state_quoted(const struct pkt *p, const struct quote *q)
-{
-	struct flow_key k = {};
-
-	if (q->family == 4) {
-		flow_key4(&k, &q->saddr, &q->daddr, q->sport, q->dport, q->proto, flow_key_tags(p));
-		return flow4_find(&k) != 0;
-	}
-	flow_key6(&k, &q->saddr, &q->daddr, q->sport, q->dport, q->proto, flow_key_tags(p));
-	return flow6_find(&k) != 0;
-}
-
 static __always_inline int opens(const struct pkt *p)
 {
 	return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
@@ -45,7 +32,7 @@ __noinline int state_read(struct pkt *p, struct filter_key *k, struct flow *f, s
 	if (!has(FEATURE_FLOWS) || p->flags & PKT_LATER_FRAGMENT)
 		s = CT_UNTRACKED;
 	else if (p->flags & PKT_QUOTE)
-		s = state_quoted(p, q) ? CT_RELATED : CT_INVALID;
+		s = flow_quoted(p, q) ? CT_RELATED : CT_INVALID;
 	else if (f)
 		s = state_of_flow(p, f);
 	else
