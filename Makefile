@@ -12,7 +12,7 @@ WARN := -Wall -Wextra -Werror
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DBPF_DIR='"$(OUT)/bpf"' -I. -Ictl -I$(GEN) -MMD -MP
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 $(WARN) -I$(ARCH_INCLUDE) -MMD -MP
-LDLIBS := -lbpf -lxdp -lelf -lnl-route-3 -lnl-3 -lsmartcols -ljson-c -lcap -lm
+LDLIBS := -lbpf -lxdp -lpcap -lelf -lnl-route-3 -lnl-3 -lsmartcols -ljson-c -lcap -lm
 GEN := $(OUT)/gen
 SAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -23,8 +23,9 @@ BPF := $(OUT)/bpf/xdp.bpf.o $(OUT)/bpf/tc.bpf.o $(patsubst trace/%.bpf.c,$(OUT)/
 LIB := $(patsubst %.c,$(OUT)/%.o,$(wildcard lib/*.c))
 GRAMMAR := $(OUT)/gen/grammar.tab.o $(OUT)/gen/lexer.o
 TRACE := $(patsubst %.c,$(OUT)/%.o,$(wildcard loader/trace*.c))
-CTL := $(patsubst %.c,$(OUT)/%.o,$(filter-out ctl/main.c,$(wildcard ctl/*.c))) $(GRAMMAR) $(TRACE)
 LOADER := $(patsubst %.c,$(OUT)/%.o,$(filter-out loader/main.c loader/trace%,$(wildcard loader/*.c)))
+PROBE := $(filter-out $(OUT)/loader/status.o $(OUT)/loader/doctor.o,$(LOADER))
+CTL := $(patsubst %.c,$(OUT)/%.o,$(filter-out ctl/main.c,$(wildcard ctl/*.c))) $(GRAMMAR) $(TRACE) $(PROBE)
 UNIT := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit_*.c))
 HELPERS := $(OUT)/tests/config_check $(OUT)/tests/libweirtest.so
 BENCH := $(OUT)/bench/bench $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c))

@@ -32,3 +32,13 @@ uint32_t compiled_classify(const struct compiled *c, int chain, const struct fie
 
 /* The language's meaning on the model itself, rule after rule: the oracle of the above. */
 uint32_t model_classify(const struct config *c, int chain, const struct field_values *v);
+
+/* The same, told of each rule that it comes to and whether it holds; what `rule` answers counts instead. */
+struct rule_visit {
+	bool (*rule)(void *ctx, int chain, const struct rule *r, bool holds);
+	void *ctx;
+};
+uint32_t model_walk(const struct config *c, int chain, const struct field_values *v, const struct rule_visit *visit);
+
+/* One rule alone; of a map: has it an element for the packet. */
+bool model_rule_holds(const struct config *c, const struct raws *raws, const struct rule *r, const struct field_values *v);

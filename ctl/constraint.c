@@ -148,6 +148,13 @@ static enum filter_field field_of(const struct raws *raws, const struct match *m
 	return meaning[m->key].field;
 }
 
+struct key_place key_place(const struct raws *raws, enum config_key key, const struct raw *raw)
+{
+	struct match m = { .key = key, .raw = key == KEY_RAW ? *raw : raw_of_key(key) };
+
+	return (struct key_place){ field_of(raws, &m), meaning[key].shift, meaning[key].bits };
+}
+
 /* The bytes whose bits have one of these values. */
 static struct spans bytes_of_bits(const struct spans *values, const struct key_meaning *k)
 {

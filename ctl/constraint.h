@@ -36,6 +36,13 @@ extern const uint8_t field_words[FIELD_COUNT];
 u128 field_max(enum filter_field f);	/* of wide fields ~0 */
 bool field_is_wide(enum filter_field f);
 
+/* Which field a key asks, and its bits there: of eight, from shift on; bits 0: all. */
+struct key_place {
+	enum filter_field field;
+	uint8_t shift, bits;
+};
+struct key_place key_place(const struct raws *raws, enum config_key key, const struct raw *raw);
+
 void raws_of(struct raws *out, const struct config *c);
 /* Of all matches but concatenations, of which only the fields: they must be there. */
 void rule_constraints(const struct config *c, const struct raws *raws, const struct rule *r, struct constraints *out);

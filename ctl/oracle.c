@@ -14,6 +14,7 @@ struct oracle {
 	int first;		/* chain */
 	uint64_t used;		/* fields that the rules on the way here look at */
 	uint32_t entry;
+	const struct rule_visit *visit;	/* or NULL */
 };
 
 u128 field_value(const struct field_values *v, enum filter_field f)
@@ -118,7 +119,9 @@ static enum outcome walk(struct oracle *o, int chain)
 	for (int i = 0; i < k->n_rules && end == GOES_ON; i++) {
 		const struct rule *r = &k->rules[i];
 
-		if (!rule_holds(o, r, &used))
+		bool in = rule_holds(o, r, &used);
+
+		if (o->visit ? !o->visit->rule(o->visit->ctx, chain, r, in) : !in)
 			continue;
 		o->used = path | used;
 		end = r->vmap ? follow_map(o, r) : follow(o, r, r->verdict, r->target);
@@ -129,10 +132,30 @@ static enum outcome walk(struct oracle *o, int chain)
 	return end;
 }
 
-uint32_t model_classify(const struct config *c, int chain, const struct field_values *v)
+uint32_t model_walk(const struct config *c, int chain, const struct field_values *v, const struct rule_visit *visit)
 {
-	struct oracle o = { .config = c, .packet = v, .first = chain };
+	struct oracle o = { .config = c, .packet = v, .first = chain, .visit = visit };
 
 	raws_of(&o.raws, c);
 	return walk(&o, chain) == DECIDED ? o.entry : policy_entry(c, chain);
+}
+
+uint32_t model_classify(const struct config *c, int chain, const struct field_values *v)
+{
+	return model_walk(c, chain, v, NULL);
+}
+
+bool model_rule_holds(const struct config *c, const struct raws *raws, const struct rule *r, const struct field_values *v)
+{
+	struct oracle o = { .config = c, .packet = v, .raws = *raws };
+	struct ways ways = {};
+	uint64_t used;
+	bool in = rule_holds(&o, r, &used);
+	int found;
+
+	if (in && r->vmap) {
+		in = way_found(&o, r->vmap, &ways, &found);
+		ways_free(&ways);
+	}
+	return in;
 }

@@ -6,6 +6,7 @@
 #include "../maps/rule.h"
 #include "counts.h"
 #include "generation.h"
+#include "test.h"
 #include "verb.h"
 
 static unsigned long before;
@@ -164,6 +165,7 @@ static const struct verb verbs[] = {
 	{ "add", "CHAIN RULE", "add a rule", rule_add, add_opts },
 	{ "del", "ID", "delete a rule", rule_del, NULL },
 	{ "lint", "[FILE]", "rules that never match, and the rule that covers them; exit 1 if there are", rule_lint, NULL },
+	{ "test", "CHAIN PACKET", "which rule decides on a packet, and why; counts nothing (\"tcp 192.0.2.1:1234 > 203.0.113.10:443\")", rule_test, test_opts },
 	{ "policy", "CHAIN accept|drop", "what happens to packets no rule decides on", rule_policy, NULL },
 	{}
 };

@@ -151,7 +151,7 @@ static void name_words(const char *name, __u64 w[2])
 		w[i / 8] = w[i / 8] << 8 | b[i];
 }
 
-static struct program_config config_for(int slot, const struct interface_slot *s, const struct datapath *d)
+struct program_config attach_config(int slot, const struct interface_slot *s, const struct datapath *d)
 {
 	struct program_config c = {
 		.slot = slot, .features = s->features, .flow4_shift = 64 - d->flow4_bits, .flow6_shift = 64 - d->flow6_bits,
@@ -176,7 +176,7 @@ static void programs_close(struct programs *p)
 
 static int programs_load(struct programs *p, int slot, const struct interface_slot *s, const struct datapath *d, unsigned hooks)
 {
-	struct program_config c = config_for(slot, s, d);
+	struct program_config c = attach_config(slot, s, d);
 
 	memset(p, 0, sizeof(*p));
 	if (hooks & 1 << HOOK_XDP) {

@@ -31,5 +31,8 @@ struct attached {
 /* Read what is attached as `slot`; false: nothing. */
 bool attached_read(int slot, struct attached *a);
 
+/* The constants of an interface's programs. */
+struct program_config attach_config(int slot, const struct interface_slot *s, const struct datapath *d);
+
 /* Call f for each attached interface, in order of slots; stops at the first non-zero answer and returns it. */
 int attached_each(int (*f)(const struct attached *a, void *data), void *data);

@@ -46,7 +46,32 @@ static int set_sizes(struct bpf_object *o, const struct datapath *d)
 	return err ? err : bpf_map__set_max_entries(bpf_object__find_map_by_name(o, "flow6"), 1u << d->flow6_bits);
 }
 
-struct bpf_object *object_load(enum object_kind kind, const struct program_config *config, const struct datapath *datapath, bool frags)
+/* Maps that ctl and the loader alone write: programs may share them with others that run for show. */
+static bool is_configuration(const char *map)
+{
+	static const char *const names[] = {
+		"datapath", "control", "interfaces", "filter_small", "filter_medium", "filter_large", "service_keys", "services", "rings", "backends",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(map, names[i]))
+			return true;
+	return false;
+}
+
+/* Rules are counted by id: with one element none is. */
+static int unshare(struct bpf_object *o)
+{
+	struct bpf_map *m;
+	int err = 0;
+
+	bpf_object__for_each_map(m, o)
+		if (!err && bpf_map__pin_path(m) && !is_configuration(bpf_map__name(m)))
+			err = bpf_map__set_pin_path(m, NULL);
+	return err ? err : bpf_map__set_max_entries(bpf_object__find_map_by_name(o, "rule_counts"), 1);
+}
+
+static struct bpf_object *load(enum object_kind kind, const struct program_config *config, const struct datapath *datapath, bool frags, bool private)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = kind == OBJECT_XDP ? "weir_xdp" : "weir_tc",
 		    .pin_root_path = run_path("bpf/maps"));
@@ -64,6 +89,8 @@ struct bpf_object *object_load(enum object_kind kind, const struct program_confi
 	err = set_constants(o, config);
 	if (!err)
 		err = set_sizes(o, datapath);
+	if (!err && private)
+		err = unshare(o);
 	if (!err)
 		err = bpf_object__load(o);
 	if (!err)
@@ -76,6 +103,16 @@ struct bpf_object *object_load(enum object_kind kind, const struct program_confi
 		     kind == OBJECT_XDP ? "XDP" : "tc", strerror(-err));
 	bpf_object__close(o);
 	return NULL;
+}
+
+struct bpf_object *object_load(enum object_kind kind, const struct program_config *config, const struct datapath *datapath, bool frags)
+{
+	return load(kind, config, datapath, frags, false);
+}
+
+struct bpf_object *object_load_private(enum object_kind kind, const struct program_config *config, const struct datapath *datapath, bool frags)
+{
+	return load(kind, config, datapath, frags, true);
 }
 
 int object_program(const struct bpf_object *o, enum hook hook)

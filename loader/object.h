@@ -12,6 +12,9 @@ struct bpf_object;
  * NULL after fail(). */
 struct bpf_object *object_load(enum object_kind kind, const struct program_config *config, const struct datapath *datapath, bool frags);
 
+/* As above with the instance's configuration and accounts, flows and scratch of its own (the smallest): what these programs do, nobody sees. */
+struct bpf_object *object_load_private(enum object_kind kind, const struct program_config *config, const struct datapath *datapath, bool frags);
+
 /* fd of a program of a loaded object, by the hook it is for. */
 int object_program(const struct bpf_object *o, enum hook hook);
 

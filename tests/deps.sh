@@ -4,7 +4,7 @@
 set -eu
 
 build="gcc make clang llvm pkg-config libbpf-dev libxdp-dev libelf-dev zlib1g-dev libnl-3-dev libnl-route-3-dev linux-libc-dev libc6-dev
-flex bison libsmartcols-dev libjson-c-dev libcap-dev iproute2"
+flex bison libsmartcols-dev libjson-c-dev libcap-dev libpcap-dev iproute2"
 demo="curl nginx-light ethtool iputils-ping procps netcat-openbsd python3"
 tests="libcmocka-dev python3-scapy python3-hypothesis python3-pytest python3-pytest-xdist bpftool nftables strace tcpdump libcap2-bin util-linux
 libbpf-tools libasan8 libubsan1 libclang-rt-14-dev netbase"

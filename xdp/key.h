@@ -44,12 +44,14 @@ struct filter_key {
 };
 
 /* Too large for the stack; nothing on this CPU classifies while another packet does. */
+#ifdef __bpf__
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct filter_key);
 } filter_scratch SEC(".maps");
+#endif
 
 static __always_inline void filter_set(struct filter_key *k, __u32 field, __u64 hi, __u64 lo)
 {
