@@ -42,24 +42,24 @@ int build_interface(struct parse *p, struct slice name, struct loc at)
 }
 
 /* Printed between quotes and sent as JSON: so no control characters, and UTF-8 as it should be. nft's limit on length. */
-int build_check_comment(struct parse *p, struct slice s, struct loc at)
+int build_check_text(struct parse *p, const char *what, struct slice s, struct loc at)
 {
-	enum { COMMENT_MOST = 128 };
+	enum { TEXT_MOST = 128 };
 	int follow = 0;
 
-	if (s.n > COMMENT_MOST)
-		return refuse(p, at, "the comment is longer than %d bytes", COMMENT_MOST);
+	if (s.n > TEXT_MOST)
+		return refuse(p, at, "the %s is longer than %d bytes", what, TEXT_MOST);
 	for (int i = 0; i < s.n; i++) {
 		unsigned char c = s.s[i];
 		bool continues = (c & 0xc0) == 0x80;
 
 		if (c < ' ' || c == 0x7f)
-			return refuse(p, at, "the comment has a control character");
+			return refuse(p, at, "the %s has a control character", what);
 		if (continues != (follow > 0) || c == 0xc0 || c == 0xc1 || c > 0xf4)
-			return refuse(p, at, "the comment is not UTF-8");
+			return refuse(p, at, "the %s is not UTF-8", what);
 		follow = continues ? follow - 1 : c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
 	}
-	return follow ? refuse(p, at, "the comment is not UTF-8") : 0;
+	return follow ? refuse(p, at, "the %s is not UTF-8", what) : 0;
 }
 
 /* services */
@@ -147,8 +147,18 @@ int build_number(struct parse *p, struct slice number, struct loc at)
 
 int build_comment(struct parse *p, struct slice text, struct loc at)
 {
-	if (build_check_comment(p, text, at))
+	if (build_check_text(p, "comment", text, at))
 		return -1;
 	p->rule.comment = copy(text);
+	return 0;
+}
+
+int build_log_prefix(struct parse *p, struct slice text, struct loc at)
+{
+	if (build_check_text(p, "prefix", text, at))
+		return -1;
+	free(p->rule.log_prefix);
+	p->rule.log_prefix = copy(text);
+	p->rule.log = true;
 	return 0;
 }

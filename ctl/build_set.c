@@ -79,7 +79,7 @@ int build_set_comment(struct parse *p, struct slice text, struct loc at)
 {
 	if (p->set->comment)
 		return refuse(p, at, "set %s has a comment already", p->set->name);
-	if (build_check_comment(p, text, at))
+	if (build_check_text(p, "comment", text, at))
 		return -1;
 	p->set->comment = must(strndup(text.s, text.n));
 	return 0;

@@ -53,6 +53,7 @@ void rule_free(struct rule *r)
 	free(r->matches);
 	free(r->target);
 	free(r->comment);
+	free(r->log_prefix);
 	memset(r, 0, sizeof(*r));
 }
 

@@ -211,7 +211,8 @@ struct rule {
 	struct where target_at;
 	struct match *vmap;	/* of VMAP: a match whose elements have verdicts */
 	struct limit limit;
-	bool counter;
+	bool counter, log;
+	char *log_prefix;	/* or NULL */
 	char *comment;		/* or NULL */
 	uint32_t id;		/* stable id, 0 until ids.c gave one; not in the text */
 	struct where at;

@@ -108,7 +108,8 @@ static void lead_to(struct flattener *f, const struct spot *at, const struct con
 static void act(struct flattener *f, const struct spot *at, const struct constraints *k, enum rule_verdict verdict, const char *target,
 		struct label *end)
 {
-	uint32_t id = at->rule->id & RULE_ID_MASK, counted = at->rule->counter ? id : 0;
+	uint32_t log = at->rule->log ? RULE_LOG_BIT | RULE_VARIANT_BIT : 0;	/* each packet is logged, not the first of a flow */
+	uint32_t id = (at->rule->id & RULE_ID_MASK) | log, counted = at->rule->counter || at->rule->log ? id : 0;
 
 	switch (verdict) {
 	case RULE_ACCEPT:

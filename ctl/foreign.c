@@ -7,7 +7,7 @@ static const struct word {
 	const char *name, *instead;
 	bool pair;			/* its name is two words: "ct state" */
 } words[] = {
-	{ "log", "", false }, { "reject", "write drop", false },
+	{ "reject", "write drop", false },
 	{ "continue", "leave it out", false },
 	{ "queue", "", false }, { "mark", "write meta mark", false }, { "dnat", "write a service", false }, { "snat", "", false },
 	{ "masquerade", "", false }, { "redirect", "", false }, { "dup", "", false }, { "fwd", "", false },
@@ -35,6 +35,8 @@ static const struct word {
 	{ "flowtable", "", false }, { "flow", "", false }, { "meter", "", false }, { "secmark", "", false },
 	{ "typeof", "write type and the type's name", false }, { "timeout", "", false }, { "gc-interval", "", false },
 	{ "size", "leave it out: sets grow", false }, { "auto-merge", "leave it out: elements are always merged", false },
+	{ "level", "weirctl log follow shows the packets", false }, { "group", "weirctl log follow shows the packets", false },
+	{ "snaplen", "a record has the first 128 bytes", false }, { "queue-threshold", "", false },
 	{ "syncookie", "", false }, { "match", "", false }, { 0 }
 };
 

@@ -69,6 +69,15 @@ int generation_read(struct config *c, uint64_t *number)
 	return read_number(c, active_generation(active));
 }
 
+int generation_number(uint64_t *number)
+{
+	uint64_t active;
+	int err = read_active(&active);
+
+	*number = err ? 0 : active_generation(active);
+	return err;
+}
+
 static int lock(void)
 {
 	int err = locked ? 0 : run_lock();

@@ -8,6 +8,9 @@
 /* The configuration in force, with ids and slots. Without an instance: EXIT_NOTHING after fail(). *number may be NULL. */
 int generation_read(struct config *c, uint64_t *number);
 
+/* Its number alone. */
+int generation_number(uint64_t *number);
+
 /* Take the instance's lock, then read: what a command does that changes something. */
 int generation_edit(struct config *c);
 

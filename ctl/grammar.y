@@ -47,6 +47,7 @@ static void weir_error(struct loc *at, struct parse *p, const char *text);
 %token TYPE "type" FLAGS "flags" ELEMENTS "elements" POLICY "policy" AUDIT "audit"
 %token ACCEPT "accept" DROP "drop" JUMP "jump" GOTO "goto" RETURN "return" COUNTER "counter" PACKETS "packets" BYTES "bytes"
 %token LIMIT "limit" RATE "rate" OVER "over" BURST "burst" PER "per"
+%token LOG "log" PREFIX "prefix"
 %token LISTEN "listen" FORWARD "forward" BACKEND "backend" WEIGHT "weight"
 %token COMMENT "comment"
 %token <slice> HEAD "a match" IFNAME "iifname" RAW "@nh"
@@ -167,6 +168,8 @@ step:
   match
 | COUNTER			{ p->rule.counter = true; }
 | limit				{ DO(build_limit_end(p)); }
+| LOG				{ p->rule.log = true; }
+| LOG PREFIX text		{ DO(build_log_prefix(p, $3, @3)); }
 | COUNTER PACKETS WORD BYTES WORD	{
 	p->rule.counter = true;
 	DO(build_number(p, $3, @3) || build_number(p, $5, @5));

@@ -92,19 +92,14 @@ static int ask_program(struct judge *j, const void *frame, unsigned int n, struc
 /* The rules that the answer was made with may have gone meanwhile: *again. */
 static int look_again(struct judge *j, bool *again)
 {
-	struct config c;
 	uint64_t number;
-	int err = generation_read(&c, &number);
+	int err = generation_number(&number);
 
 	*again = !err && number != j->generation;
-	if (*again) {
-		config_free(&j->config);
-		j->config = c;
-		j->generation = number;
-	} else {
-		config_free(&c);
-	}
-	return err;
+	if (!*again)
+		return err;
+	config_free(&j->config);
+	return generation_read(&j->config, &j->generation);
 }
 
 int judge(struct judge *j, const void *frame, unsigned int n, struct judgement *out)

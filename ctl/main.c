@@ -19,7 +19,8 @@ static const struct opt common_options[] = {
 };
 
 static const struct object *const objects[] = {
-	&config_object, &import_object, &rule_object, &set_object, &service_object, &backend_object, &flow_object, &stats_object, &tcp_object, NULL
+	&config_object, &import_object, &rule_object, &set_object, &service_object, &backend_object, &flow_object, &stats_object,
+	&log_object, &tcp_object, NULL
 };
 
 static const struct opt no_options[] = { {} };

@@ -77,14 +77,14 @@ static enum outcome walk(struct oracle *o, int chain);
 static enum outcome follow(struct oracle *o, const struct rule *r, enum rule_verdict verdict, const char *target)
 {
 	uint32_t drop = o->config->chains[o->first].audit ? RULE_AUDIT_BIT : RULE_DROP_BIT;
-	uint32_t limited = r->limit.rate ? RULE_LIMIT_BIT : 0;
+	uint32_t more = (r->limit.rate ? RULE_LIMIT_BIT : 0) | (r->log ? RULE_LOG_BIT | RULE_VARIANT_BIT : 0);
 	enum outcome end;
 
 	switch (verdict) {
 	case RULE_ACCEPT:
-		return decide(o, r->id | limited);
+		return decide(o, r->id | more);
 	case RULE_DROP:
-		return decide(o, r->id | drop | limited);
+		return decide(o, r->id | drop | more);
 	case RULE_RETURN:
 		return RETURNS;
 	case RULE_JUMP:

@@ -67,7 +67,7 @@ int refuse_trouble(struct parse *p, struct loc at, const struct trouble *why);
 int take_span(struct parse *p, const struct span *s, bool interval, struct loc at);
 
 int build_named(struct parse *p, struct slice name, const char *what, struct loc at);
-int build_check_comment(struct parse *p, struct slice s, struct loc at);
+int build_check_text(struct parse *p, const char *what, struct slice s, struct loc at);
 int build_check_verdicts(struct parse *p, const struct value_tuples *t, int n_keys);
 
 int build_interface(struct parse *p, struct slice name, struct loc at);
@@ -104,6 +104,7 @@ int build_match_none_of(struct parse *p, const struct group *g);
 int build_match_masked(struct parse *p, const struct group *mask, const struct group *value);
 int build_match_set(struct parse *p, struct slice name, struct loc at);
 int build_match_end(struct parse *p);
+int build_log_prefix(struct parse *p, struct slice text, struct loc at);
 int build_comment(struct parse *p, struct slice text, struct loc at);
 
 int build_limit(struct parse *p, struct slice amount, struct slice unit, struct slice per, struct loc at, struct loc unit_at, struct loc per_at);

@@ -325,6 +325,10 @@ void rule_print(FILE *f, const struct rule *r)
 		fprintf(f, "%scounter", sep);
 		sep = " ";
 	}
+	if (r->log) {
+		fprintf(f, r->log_prefix ? "%slog prefix \"%s\"" : "%slog", sep, r->log_prefix);
+		sep = " ";
+	}
 	if (r->verdict != RULE_CONTINUE) {
 		fputs(sep, f);
 		decision_print(f, r);

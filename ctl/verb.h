@@ -19,12 +19,12 @@ struct object {
 };
 
 extern const struct object rule_object, set_object, service_object, backend_object, flow_object, stats_object, tcp_object,
-	config_object, import_object;
+	config_object, import_object, log_object;
 extern bool json;		/* -j */
 
 int rule_lint(int argc, char **argv);	/* a verb with a file of its own */
 
-/* Words of a command line as a text of the language: joined by blanks; what stands behind `comment` is quoted again, since the shell took the
+/* Words of a command line as a text of the language: joined by blanks; what stands behind `comment` and `prefix` is quoted again, since the shell took the
  * quotes. malloc()ed. */
 char *words_join(int argc, char **argv);
 

@@ -16,7 +16,7 @@ char *words_join(int argc, char **argv)
 	p = text = must(malloc(size));
 	*p = 0;
 	for (int i = 0; i < argc; i++) {
-		bool quote = i && !strcmp(argv[i - 1], "comment") && argv[i][0] != '"';
+		bool quote = i && (!strcmp(argv[i - 1], "comment") || !strcmp(argv[i - 1], "prefix")) && argv[i][0] != '"';
 
 		p += sprintf(p, "%s%s%s%s", i ? " " : "", quote ? "\"" : "", argv[i], quote ? "\"" : "");
 	}

@@ -132,6 +132,7 @@ struct filter_chain {
 #define RULE_VARIANT_BIT (1u << 26)	/* looks at what may differ between packets of a flow */
 #define FILTER_GROUP_BIT (1u << 31)	/* the unit is a group, its number in bits 0-22 */
 #define RULE_LIMIT_BIT (1u << 28)	/* matches only what its limit lets through */
+#define RULE_LOG_BIT (1u << 30)		/* a record of each packet goes to who follows */
 #define RULE_AUDIT_BIT (1u << 27)	/* would be dropped, if the chain did not only audit */
 
 /* A hash table of rules that name addresses at least as long as its prefixes, and ports and protocol where it has a mask for them. */

@@ -63,8 +63,10 @@ static __always_inline int take_over(struct __sk_buff *skb)
 	if (!handed_over(skb, &p))
 		return TC_ACT_UNSPEC;
 	v = stage_forward(skb, &p, &action);
-	if (v == DROP)
+	if (v == DROP) {
 		account(&p, program.slot, HOOK_TC_INGRESS, v);
+		log_drop(skb, &p, HOOK_TC_INGRESS);
+	}
 	return act(v, action);
 }
 
@@ -83,6 +85,8 @@ static __always_inline int pipeline(struct __sk_buff *skb, struct decision_conte
 		v = p.backend ? stage_forward(skb, &p, &action) : PASS;
 	if (v != DROP)
 		stage_count(&p, &r, d);
+	else
+		log_drop(skb, &p, hook);
 	account(&p, program.slot, hook, v);
 	return act(v, action);
 }

@@ -35,6 +35,13 @@ static __always_inline void beside(struct __sk_buff *skb, struct beside *b)
 	b->tag_proto = skb->vlan_proto;
 }
 
+static __always_inline long frame_copy(struct __sk_buff *skb, void *to, __u32 n)
+{
+	return bpf_skb_load_bytes(skb, 0, to, n);
+}
+
+#define HOOK_HERE(chain) ((chain) ? HOOK_TC_EGRESS : HOOK_TC_INGRESS)	/* which hook runs a chain */
+
 /* Every segment but the first repeats the headers. */
 static __always_inline void skb_segments(struct __sk_buff *skb, struct pkt *p)
 {

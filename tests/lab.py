@@ -110,6 +110,9 @@ class Instance:
         """(XDP action, bytes afterwards)"""
         return self.lab.inside.submit(self.programs[program][1].xdp, bytes(frame), self.lab.ifindex[self.device]).result()
 
+    def flood(self, frame, times):
+        self.lab.inside.submit(self.programs["xdp"][1].flood, bytes(frame), self.lab.ifindex[self.device], times).result()
+
     def skb(self, frame, hook="tc-ingress", gso_segs=0, gso_size=0, mark=0):
         """(TC_ACT_ action, bytes afterwards)"""
         return self.lab.inside.submit(self.programs[hook][1].skb, bytes(frame), self.lab.ifindex[self.device], gso_segs, gso_size, mark).result()

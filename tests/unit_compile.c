@@ -183,7 +183,7 @@ static void add_decision(struct text *t, int chain)
 		add(t, "tcp dport vmap { %u : accept, %u-%u : jump u%d, 600-700 : drop, 701-800 : continue, 801-900 : return, 901 : goto u%d }\n",
 		    below(100), 100 + below(50), 200 + below(300), to, to);
 	else
-		add(t, "%s\n", (const char *[]){ "accept", "drop", "counter", "counter drop" }[below(4)]);
+		add(t, "%s\n", (const char *[]){ "accept", "drop", "counter", "counter drop", "log", "log drop" }[below(6)]);
 }
 
 static void add_concatenation(struct text *t)
@@ -645,6 +645,8 @@ static void decides_by_what_the_sentence_says(void **unused)
 		{ "a rule without a match takes all", "drop", FIRST | RULE_DROP_BIT },
 		{ "the first match wins", "ip saddr 10.0.0.0/8 accept\ntcp dport 80 drop", FIRST },
 		{ "a rule that only counts does not decide", "counter\ntcp dport 80 drop", SECOND | RULE_DROP_BIT },
+		{ "a rule that only logs does not decide", "log\ntcp dport 80 drop", SECOND | RULE_DROP_BIT },
+		{ "a rule that logs is asked for each packet", "log drop", FIRST | RULE_DROP_BIT | RULE_LOG_BIT | RULE_VARIANT_BIT },
 		{ "only rules that count: the policy decides", "counter\nip saddr 10.0.0.1 counter", POLICY },
 		{ "an empty set matches nothing", "ip saddr @none drop", POLICY },
 		{ "what is not in an empty set is everything", "ip saddr != @none drop", FIRST | RULE_DROP_BIT },

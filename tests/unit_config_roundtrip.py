@@ -161,12 +161,14 @@ def rule(draw, sets):
         parts.append("ip saddr . tcp dport " + draw(st.sampled_from(["", "!= ", "== "])) + draw(braces(element, 1)))
     if draw(st.booleans()):
         parts.append(draw(st.sampled_from(["counter", "counter packets 5 bytes 10"])))
+    if draw(st.booleans()):
+        parts.append("log" + draw(st.sampled_from(["", ' prefix "a b: "', " prefix x"])))
     verdict = draw(st.sampled_from(["accept", "drop", "", "return", "jump other", "goto other", "vmap"]))
     if verdict == "vmap":
         way = st.sampled_from(["accept", "drop", "jump other", "return", "continue"])
         ports = draw(st.lists(st.integers(0, 65535), min_size=1, max_size=6, unique=True))
         verdict = "th dport vmap { " + draw(st.sampled_from([", ", ",\n"])).join(f"{p}{draw(st.sampled_from([' : ', ': ']))}{draw(way)}" for p in ports) + " }"
-    if verdict or not any(p.startswith("counter") for p in parts):
+    if verdict or not any(p.startswith(("counter", "log")) for p in parts):
         parts.append(verdict or "drop")
     if draw(st.booleans()):
         text = draw(comment)

@@ -121,15 +121,30 @@ long weir_prog_verified(__u32 id)
 	return err ? err : (long)info.verified_insns;
 }
 
-static int test_run(int fd, const void *data, __u32 len, void *ctx, __u32 ctx_size, void *out, __u32 *out_len)
+static int test_runs(int fd, const void *data, __u32 len, void *ctx, __u32 ctx_size, void *out, __u32 *out_len, int repeat)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = data, .data_size_in = len, .data_out = out, .data_size_out = *out_len, .ctx_in = ctx,
-		    .ctx_size_in = ctx_size, .repeat = 1);
+		    .ctx_size_in = ctx_size, .repeat = repeat);
 
 	if (bpf_prog_test_run_opts(fd, &o))
 		return -errno;
 	*out_len = o.data_size_out;
 	return o.retval;
+}
+
+static int test_run(int fd, const void *data, __u32 len, void *ctx, __u32 ctx_size, void *out, __u32 *out_len)
+{
+	return test_runs(fd, data, len, ctx, ctx_size, out, out_len, 1);
+}
+
+/* The same frame many times, one behind the other. */
+int weir_flood_xdp(int fd, const void *data, __u32 len, __u32 ifindex, int times)
+{
+	struct xdp_md ctx = { .data_end = len, .ingress_ifindex = ifindex };
+	char out[2048];
+	__u32 out_len = sizeof(out);
+
+	return test_runs(fd, data, len, &ctx, sizeof(ctx), out, &out_len, times);
 }
 
 /* Run an XDP program on a frame that came in by ifindex of the caller's namespace. Returns the XDP_ action; out has the frame it left. */

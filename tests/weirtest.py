@@ -99,6 +99,9 @@ class Program:
             raise OSError(-result, f"test run: {os.strerror(-result)}")
         return n
 
+    def flood(self, frame, ifindex, times):
+        return _check(_lib.weir_flood_xdp(self.fd, frame, len(frame), ifindex, times), "test run")
+
     def skb(self, frame, ifindex, gso_segs=0, gso_size=0, mark=0):
         """(TC_ACT_ action, skb afterwards)"""
         size = ctypes.c_uint32(len(_out))

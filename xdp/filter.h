@@ -7,6 +7,7 @@
 #include "account.h"
 #include "field.h"
 #include "limit.h"
+#include "log.h"
 #include "memory.h"
 #include "state.h"
 
@@ -281,6 +282,7 @@ static __always_inline void walk_begin(struct filter_walk *w, __u32 summary, __u
  * are asked again. */
 static __always_inline void walk_on(struct filter_key *k, struct filter_walk *w, __u32 entry, __u32 leap, __u32 summary, __u32 words)
 {
+	log_note(k, entry);
 	if (entry & (RULE_ID_MASK | RULE_VARIANT_BIT))
 		k->cacheable = 0;
 	if (entry & RULE_ID_MASK)
@@ -494,6 +496,7 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	k->from = 0;
 	k->found = 0;
 	k->cacheable = 1;
+	k->n_logs = 0;
 	filter_key_core(k, p);
 	if (c->fields & FIELDS_EXTRA)
 		filter_key_extra(k, p, mac);
@@ -508,6 +511,8 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	p->rule = k->found & RULE_ID_MASK;
 	p->cacheable = k->cacheable && !(k->found & RULE_VARIANT_BIT);
 	rule_count(p->rule, p);
+	if (k->n_logs || k->found & RULE_LOG_BIT)
+		log_rules(ctx, p, k);
 	if (!(k->found & RULE_DROP_BIT))
 		return NEXT;
 	return drop(p, p->rule < RULE_FIRST ? DROP_POLICY : DROP_RULE);

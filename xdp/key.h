@@ -4,6 +4,8 @@
 #include "../maps/limit.h"
 #include "../maps/rule.h"
 
+#define FILTER_LOGS 8		/* a power of two: rules on the way with `log` of one packet that are kept, and one */
+
 /* How far the walk over the rows is. */
 struct filter_walk {
 	__u64 words;		/* of 64 words of the rows, those still to look at */
@@ -41,6 +43,8 @@ struct filter_key {
 	__u32 from;		/* rules before are passed by */
 	__u32 found;		/* its entry; 0: none yet */
 	__u32 cacheable;
+	__u32 n_logs;
+	__u32 log[FILTER_LOGS];	/* entries, for log.h */
 };
 
 /* Too large for the stack; nothing on this CPU classifies while another packet does. */

@@ -12,6 +12,12 @@ static __always_inline void beside(struct xdp_md *ctx, struct beside *b)
 	(void)ctx, (void)b;
 }
 
+static __always_inline long frame_copy(struct xdp_md *ctx, void *to, __u32 n)
+{
+	return bpf_xdp_load_bytes(ctx, 0, to, n);
+}
+
+#define HOOK_HERE(chain) ((void)(chain), HOOK_XDP)	/* which hook runs a chain */
 #include "decide.h"
 #include "decap.h"
 #include "forward.h"
@@ -81,6 +87,8 @@ static __always_inline int receive(struct xdp_md *ctx)
 		v = p.backend ? stage_forward(ctx, &p, &ifindex) : PASS;
 	if (v != DROP)
 		stage_count(&p, &r, d);
+	else
+		log_drop(ctx, &p, HOOK_XDP);
 	account(&p, program.slot, HOOK_XDP, v);
 	switch (v) {
 	case TX:
