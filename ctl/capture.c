@@ -32,7 +32,7 @@ int capture_each(const char *path, int (*frame)(void *ctx, uint64_t n, const voi
 	if (!p)
 		return fail(EXIT_FAILED, "%s%s%s", strncmp(why, path, strlen(path)) ? path : "", strncmp(why, path, strlen(path)) ? ": " : "", why);
 	if (pcap_datalink(p) != DLT_EN10MB)
-		err = fail(EXIT_FAILED, "%s: the frames are of link type %s, not Ethernet", path, pcap_datalink_val_to_name(pcap_datalink(p)) ? : "unknown");
+		err = fail(EXIT_FAILED, "%s: the frames are of link type %s, not Ethernet", path, pcap_datalink_val_to_name(pcap_datalink(p)) ?: "unknown");
 	for (uint64_t n = 1; !err; n++) {
 		err = next_frame(p, path, n, &bytes, &size);
 		if (!err)

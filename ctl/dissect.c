@@ -72,7 +72,8 @@ static void put_other(FILE *f, const struct pkt *p, unsigned int n)
 
 void dissect(char *to, size_t size, const void *frame, unsigned int captured, unsigned int n)
 {
-	struct frame_context ctx = { (void *)frame, (char *)frame + captured };
+	void *block;
+	struct frame_context ctx = wire_frame(&block, frame, captured);
 	struct pkt p = { .len = n, .frame_len = n, .packets = 1 };
 	struct quote quote = {};
 	enum reason why = parse(&ctx, &p, &quote);
@@ -87,5 +88,6 @@ void dissect(char *to, size_t size, const void *frame, unsigned int captured, un
 	if (why && why != PARSE_NONLINEAR)	/* nonlinear: behind what was captured */
 		fprintf(f, " (%s)", reason_name[why]);
 	fclose(f);
+	free(block);
 	to[size - 1] = 0;
 }

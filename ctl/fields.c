@@ -102,18 +102,20 @@ static void set_read(struct field_values *v, struct pkt *p, struct frame_context
 
 void fields_read(struct seen *out, const struct config *c, const void *frame, size_t n, const struct beside_frame *with)
 {
-	struct frame_context ctx = { (void *)frame, (char *)frame + n };
 	struct quote quote = {};
 	struct raws raws;
+	void *block;
+	struct frame_context ctx = wire_frame(&block, frame, n);
 
 	memset(out, 0, sizeof(*out));
 	out->pkt = (struct pkt){ .len = n, .frame_len = n, .packets = 1 };
 	out->malformed = parse(&ctx, &out->pkt, &quote);
-	if (out->malformed)
-		return;
-	if (out->pkt.family)
-		set_ip(&out->values, &out->pkt);
-	set_link(&out->values, &out->pkt, frame, with);
-	raws_of(&raws, c);
-	set_read(&out->values, &out->pkt, &ctx, &raws);
+	if (!out->malformed) {
+		if (out->pkt.family)
+			set_ip(&out->values, &out->pkt);
+		set_link(&out->values, &out->pkt, frame, with);
+		raws_of(&raws, c);
+		set_read(&out->values, &out->pkt, &ctx, &raws);
+	}
+	free(block);
 }

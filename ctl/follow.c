@@ -84,9 +84,17 @@ static int read_ring(struct reader *r)
 	return r->stale ? 0 : r->sink->batch(r->sink->ctx);
 }
 
+/* The loader makes the maps when it first loads programs that have them. */
+static int check_maps(void)
+{
+	if (access(run_path("bpf/maps/control"), F_OK) || !access(run_path("bpf/maps/log_ring"), F_OK))
+		return 0;
+	return fail(EXIT_FAILED, "the attached programs know no log: weir-loader upgrade puts those of this build in their place");
+}
+
 static int reader_open(struct reader *r)
 {
-	int fd, err = counts_open(&r->counts, "log_counts", sizeof(struct log_counts));
+	int fd, err = check_maps() ?: counts_open(&r->counts, "log_counts", sizeof(struct log_counts));
 
 	if (!err)
 		err = be_alone();

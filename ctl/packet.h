@@ -24,8 +24,9 @@ struct packet_words {
 enum { FRAME_MOST = 65535 + 18 };
 
 struct frame {
-	uint8_t v[FRAME_MOST];
 	size_t n;
+	uint16_t pad;			/* puts what stands behind Ethernet on words of 32 bits, as network cards do */
+	uint8_t v[FRAME_MOST];
 };
 
 /* PROTOCOL SRC[:PORT] > DST[:PORT] …; EXIT_USAGE after fail(). */

@@ -304,3 +304,13 @@ def test_refuses(weir, words, code, message):
 def test_says_that_nothing_is_attached(tmp_path):
     p = subprocess.run([CTL, "--run-dir", tmp_path, "log", "follow"], capture_output=True, text=True)
     assert (p.returncode, p.stderr) == (3, f"weirctl: log follow: nothing is attached under {tmp_path} (weir-loader attach IFACE)\n")
+
+
+def test_says_what_to_do_where_programs_are_older(tmp_path):
+    with opened(Instance()) as weir:
+        os.unlink(f"{weir.dir}/bpf/maps/log_ring")
+        p = subprocess.run([CTL, "log", "follow"], env=weir.env, capture_output=True, text=True)
+        assert (p.returncode, p.stderr) == (1, "weirctl: log follow: the attached programs know no log: weir-loader upgrade puts those of this build "
+                                            "in their place\n")
+        weir.loader("upgrade")
+        Following(weir).end()
