@@ -14,7 +14,7 @@ const char *const reason_name[] = { "none", PARSE_REASONS(NAME) DROP_REASONS(NAM
 #undef NAME
 
 /* What the program alone knows: its answers are taken. */
-#define FIELDS_OF_THE_MOMENT FIELD_BIT(FIELD_RANDOM)
+#define FIELDS_OF_THE_MOMENT (FIELD_BIT(FIELD_RANDOM) | FIELD_BIT(FIELD_CT_STATE))
 
 static void take_moment(struct field_values *v, const struct filter_key *k)
 {

@@ -334,3 +334,10 @@ TAKES = 'takes a chain and one of: a packet ("tcp 192.0.2.1:1234 > 203.0.113.10:
 ])
 def test_refuses_words(conf, words, code, message):
     assert ask(None, *words, "--file", conf, code=code)["error"]["message"] == message
+
+
+def test_the_state_and_limits_are_those_of_a_first_packet(weir):
+    weir.apply("chain ingress {\npolicy drop\nct state established accept\nct state invalid drop\nlimit rate over 1/day burst 1 packets drop\nct state new accept\n}\n")
+    for flags, verdict, position in (("syn", "accept", 4), ("ack", "drop", 2)):
+        told = weir.ctl("rule", "test", "ingress", f"tcp 192.0.2.1:1234 > 203.0.113.10:443 flags {flags}")
+        assert (told["verdict"], told["position"], told["agree"]) == (verdict, position, True)
