@@ -47,7 +47,7 @@ static __always_inline int log_budget_take(struct log_counts *c)
 
 static __always_inline void log_fill(PARSE_CONTEXT *ctx, struct log_record *r, const struct pkt *p)
 {
-	__u32 n = p->frame_len < LOG_BYTES ? p->frame_len : LOG_BYTES;
+	__u64 n = (p->frame_len < LOG_BYTES ? p->frame_len : LOG_BYTES) - 1ull;
 	struct beside b = {};
 
 	beside(ctx, &b);
@@ -60,7 +60,8 @@ static __always_inline void log_fill(PARSE_CONTEXT *ctx, struct log_record *r, c
 	r->tag_proto = b.tag_proto;
 	__builtin_memset(r->pad, 0, sizeof(r->pad));
 	asm volatile("" : "+r"(n));
-	r->captured = n && n <= LOG_BYTES && !frame_copy(ctx, r->bytes, n) ? n : 0;
+	n = (n & (LOG_BYTES - 1)) + 1;	/* no comparison: the verifier of 6.1 would forget that it is not 0 */
+	r->captured = frame_copy(ctx, r->bytes, n) ? 0 : n;
 }
 
 /* One record. `how`: hook << 24 | kind << 16 | verdict << 8 | reason. */
