@@ -37,7 +37,6 @@ int build_audit(struct parse *p, struct loc at)
 	return 0;
 }
 
-
 int build_policy(struct parse *p, struct slice policy, struct loc at)
 {
 	if (p->chain->name)
