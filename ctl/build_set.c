@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "parse.h"
+#include "settable.h"
 
 int build_set(struct parse *p, struct slice name, struct loc at)
 {
@@ -67,11 +68,43 @@ int build_map_type(struct parse *p, struct slice what, struct loc at)
 
 int build_set_flag(struct parse *p, struct slice flag, struct loc at)
 {
-	if (slice_is(flag, "constant") || slice_is(flag, "dynamic") || slice_is(flag, "timeout"))
-		return refuse(p, at, "flags %s is not supported yet", SHOW(flag));
-	if (!slice_is(flag, "interval"))
-		return refuse(p, at, "unknown flag \"%s\", expected interval", SHOW(flag));
-	p->set->interval = true;
+	struct set *s = p->set;
+
+	if (slice_is(flag, "interval"))
+		s->interval = true;
+	else if (slice_is(flag, "constant"))
+		s->constant = true;
+	else if (slice_is(flag, "dynamic"))
+		s->dynamic = s->noted = true;
+	else if (slice_is(flag, "timeout"))
+		s->timed = s->noted = true;
+	else
+		return refuse(p, at, "unknown flag \"%s\", expected interval, dynamic, timeout or constant", SHOW(flag));
+	return 0;
+}
+
+int build_set_timeout(struct parse *p, struct slice time, struct loc at)
+{
+	p->set->timed = p->set->noted = true;
+	return build_time(p, time, at, &p->set->timeout_ms);
+}
+
+int build_set_size(struct parse *p, struct slice number, struct loc at)
+{
+	struct trouble why;
+	unsigned long v;
+
+	if (number_parse(number, "size", SET_SIZE_MOST, &v, &why))
+		return refuse_trouble(p, at, &why);
+	if (!v)
+		return refuse(p, at, "a set of size 0 holds nothing");
+	p->set->size = v;
+	return 0;
+}
+
+int build_set_counter(struct parse *p)
+{
+	p->set->counter = p->set->noted = true;
 	return 0;
 }
 
@@ -99,6 +132,24 @@ int build_elements(struct parse *p, struct loc at)
 	p->n_types = s->n_types;
 	p->n_parts = 0;
 	p->type = s->type;
+	p->notes = !s->map;
+	return 0;
+}
+
+static int check_flags(struct parse *p, struct loc at)
+{
+	struct set *s = p->set;
+
+	if (s->map && s->noted)
+		return refuse(p, at, "map %s: verdicts do not change by themselves: no flags dynamic or timeout, no counter", s->name);
+	if (s->dynamic && s->interval)
+		return refuse(p, at, "set %s: what rules add are single values: flags dynamic goes without interval", s->name);
+	if (s->constant && (s->dynamic || s->timed))
+		return refuse(p, at, "set %s: flags constant says that nothing changes", s->name);
+	if (s->noted && s->interval && (s->n_types > 1 || !value_is_address(s->type)))
+		return refuse(p, at, "set %s: with times, counters or comments only sets of addresses may have flags interval", s->name);
+	if (s->noted && set_layout(s->types, s->n_types, (struct set_part_of_key[KEYS_MOST]){}))
+		return refuse(p, at, "set %s: the parts have more than %d bits together", s->name, SET_KEY_WORDS * 64);
 	return 0;
 }
 
@@ -108,10 +159,15 @@ int build_set_end(struct parse *p, struct loc at)
 		return refuse(p, at, "%s %s has no type: write type ipv4_addr%s", what_is(p->set), p->set->name, p->set->map ? " : verdict" : "");
 	if (p->interval_at.line && !p->set->interval)
 		return refuse(p, p->interval_at, "a range or prefix in a set without flags interval: write flags interval");
+	if (check_flags(p, at))
+		return -1;
+	if (p->set->noted)
+		set_note(p->set);
 	spans_normalise(&p->set->elements);
 	tuples_normalise(&p->set->tuples, p->set->n_types);
 	if (p->set->map && build_check_verdicts(p, &p->set->tuples, p->set->n_types))
 		return -1;
 	p->set = NULL;
+	p->notes = false;
 	return 0;
 }

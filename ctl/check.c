@@ -8,6 +8,8 @@
 #include <string.h>
 #include "../maps/rule.h"
 #include "check.h"
+#include "lookup.h"
+#include "settable.h"
 #include "value.h"
 
 int checker_wrong(struct checker *k, struct where at, const char *fmt, ...)
@@ -197,6 +199,21 @@ static int check_match(struct checker *k, const struct match *m, struct asked *a
 	return m->set ? check_set_of(k, m, map) : 0;
 }
 
+static int check_update(struct checker *k, const struct rule *r)
+{
+	struct match as_match = { .set = r->update.set, .n_keys = r->update.n_keys, .key = r->update.keys[0], .at = r->update.at };
+	const struct set *s = known_set(k, r->update.set);
+
+	memcpy(as_match.keys, r->update.keys, sizeof(as_match.keys));
+	if (check_set_of(k, &as_match, false))
+		return EXIT_USAGE;
+	if (!s->dynamic)
+		return checker_wrong(k, r->update.at, "set %s is not one that rules add to: write flags dynamic into it", s->name);
+	if (r->verdict != RULE_ACCEPT && r->verdict != RULE_DROP && r->verdict != RULE_CONTINUE)
+		return checker_wrong(k, r->update.at, "add and update go with accept, drop, or a rule that goes on");
+	return 0;
+}
+
 static int check_rule(struct checker *k, const struct rule *r)
 {
 	struct asked asked = { NULL, NULL };
@@ -209,6 +226,11 @@ static int check_rule(struct checker *k, const struct rule *r)
 	for (int i = 0; i < r->limit.n_keys; i++)
 		if (check_key(k, &r->limit.keys[i], r->limit.at, &asked))
 			return EXIT_USAGE;
+	for (int i = 0; i < r->update.n_keys; i++)
+		if (check_key(k, &r->update.keys[i], r->update.at, &asked))
+			return EXIT_USAGE;
+	if (r->update.how && check_update(k, r))
+		return EXIT_USAGE;
 	if (r->limit.rate && r->verdict != RULE_ACCEPT && r->verdict != RULE_DROP && r->verdict != RULE_CONTINUE)
 		return checker_wrong(k, r->limit.at, "a limit goes with accept, drop, or a rule that only counts");
 	return asked.proto ? check_l4proto(k, r, *asked.proto) : 0;
@@ -224,6 +246,36 @@ static int check_raws(struct checker *k)
 		return 0;
 	return checker_wrong(k, over->at, "the rules look at more than %d different places by @…, or by fields that are read so (ip id, ip hdrlength, "
 		     "ip6 flowlabel, tcp sequence …)", FILTER_RAWS);
+}
+
+static int check_lookups(struct checker *k)
+{
+	struct lookup list[FILTER_LOOKUPS];
+	const struct match *over;
+
+	lookups_list(k->config, list, &over);
+	if (!over)
+		return 0;
+	return checker_wrong(k, over->at, "the rules ask large or changing sets in more than %d different ways", FILTER_LOOKUPS_FIXED);
+}
+
+static int check_sets(struct checker *k)
+{
+	int live = 0;
+
+	for (int i = 0; i < k->config->n_sets; i++) {
+		const struct set *s = &k->config->sets[i];
+		uint32_t n = set_is_tupled(s) ? s->tuples.n : s->elements.n;
+
+		live += set_is_live(s);
+		if (live > MAX_SETS / 2)
+			return checker_wrong(k, s->at, "more than %d sets are large or change by themselves", MAX_SETS / 2);
+		if (s->size && n > s->size)
+			return checker_wrong(k, s->at, "set %s has %u elements and size %u", s->name, n, s->size);
+		if (set_is_live(s) && settable_class(s, 1) < 0)
+			return checker_wrong(k, s->at, "set %s has more elements than the largest table (%u MiB) holds", s->name, settable_size(SET_CLASSES - 1) >> 20);
+	}
+	return 0;
 }
 
 static const char *unusable(const struct address *a)
@@ -321,6 +373,10 @@ int check_text(struct config *c, const char *file, const char *text)
 		err = check_chains(&k);
 	if (!err)
 		err = check_raws(&k);
+	if (!err)
+		err = check_sets(&k);
+	if (!err)
+		err = check_lookups(&k);
 	for (int i = 0; i < c->n_services && !err; i++)
 		err = check_service(&k, &c->services[i]);
 	if (!err)

@@ -5,7 +5,10 @@
 #include <string.h>
 #include "compile.h"
 #include "../maps/limit.h"
+#include "../maps/set.h"
 #include "flatten.h"
+#include "lookup.h"
+#include "settable.h"
 #include "tables.h"
 #include "unit.h"
 
@@ -19,11 +22,9 @@ uint32_t policy_entry(const struct config *c, int chain)
 /* ---- the whole */
 
 /* All rows of a rule have the rule's bucket, so each may have a copy of what it says. */
-static uint32_t store_limit(struct memory *w, const struct rule *r)
+static void write_limit(struct filter_limit *to, const struct rule *r)
 {
 	const struct limit *l = &r->limit;
-	uint32_t at = memory_take_at(w, sizeof(struct filter_limit) / 8, sizeof(struct filter_limit) / 8);
-	struct filter_limit *to = (struct filter_limit *)(w->v + at);
 	long double cost = ((long double)l->per * 1e9L * (1 << LIMIT_SHIFT)) / l->rate;
 
 	to->cost = cost < 1 ? 1 : cost + 0.5L;
@@ -38,10 +39,46 @@ static uint32_t store_limit(struct memory *w, const struct rule *r)
 		else if (limit_key_of(l->keys[i]) == LIMIT_DADDR)
 			to->dlength = l->length[i];
 	}
+}
+
+static uint32_t store_limit(struct memory *w, const struct rule *r)
+{
+	uint32_t at = memory_take_at(w, sizeof(struct filter_limit) / 8, sizeof(struct filter_limit) / 8);
+
+	write_limit((struct filter_limit *)(w->v + at), r);
 	return at;
 }
 
-static void store_entries(struct memory *w, const struct rows *rows, const struct units *u)
+/* What the rule puts into a set and which elements it counts: FILTER_TOUCH words behind the place of its limit, be there one or not. */
+static uint32_t store_touch(struct memory *w, const struct config *c, const struct raws *raws, const struct rule *r)
+{
+	uint32_t at = memory_take_at(w, FILTER_TOUCH + sizeof(struct set_lookup) / 8, FILTER_TOUCH);
+	struct set_lookup *to = (struct set_lookup *)(w->v + at + FILTER_TOUCH);
+
+	if (r->update.how)
+		lookup_describe(to, raws, config_set(c, r->update.set), r->update.keys, r->update.n_keys);
+	to->update = r->update.how;
+	to->timeout = ticks_of_ms(r->update.timeout_ms);
+	to->counted = lookups_counted(c, raws, r);
+	if (r->limit.rate)
+		write_limit((struct filter_limit *)(w->v + at), r);
+	return at;
+}
+
+static void store_lookups(struct memory *w, const struct raws *raws)
+{
+	uint32_t words = sizeof(struct set_lookup) / 8, at = memory_take_at(w, FILTER_LOOKUPS * words, words);
+
+	memory_chain(w)->lookups = at;
+	for (int i = 0; i < FILTER_LOOKUPS; i++) {
+		const struct lookup *l = &raws->lookup[i];
+
+		if (l->set)
+			lookup_describe((struct set_lookup *)(w->v + at + i * words), raws, l->set, l->keys, l->n_keys);
+	}
+}
+
+static void store_entries(struct memory *w, const struct config *config, const struct raws *raws, const struct rows *rows, const struct units *u)
 {
 	uint32_t at = memory_take(w, u->n_units), leaps = memory_take(w, u->n_units);
 
@@ -56,15 +93,15 @@ static void store_entries(struct memory *w, const struct rows *rows, const struc
 			continue;
 		if (r->entry & RULE_CONTINUE_BIT && r->next != unit->position + 1)
 			w->v[leaps + i] = r->next;
-		if (r->entry & RULE_LIMIT_BIT) {
-			uint64_t place = store_limit(w, r->rule);
+		if (r->entry & (RULE_LIMIT_BIT | RULE_SET_BIT)) {
+			uint64_t place = r->entry & RULE_SET_BIT ? store_touch(w, config, raws, r->rule) : store_limit(w, r->rule);
 
 			w->v[leaps + i] |= place << 32;
 		}
 	}
 }
 
-static int compile_rows(struct memory *w, const struct rows *rows, uint32_t policy, bool grouped)
+static int compile_rows(struct memory *w, const struct config *config, const struct raws *raws, const struct rows *rows, uint32_t policy, bool grouped)
 {
 	struct filter_chain *c;
 	struct units u = {};
@@ -80,7 +117,9 @@ static int compile_rows(struct memory *w, const struct rows *rows, uint32_t poli
 		c->stride = c->words + c->summary;
 		for (int r = 0; r < rows->n; r++)
 			c->fields |= rows->v[r].k.used;
-		store_entries(w, rows, &u);
+		store_entries(w, config, raws, rows, &u);
+		if (memory_chain(w)->fields & FIELDS_SET)
+			store_lookups(w, raws);
 		err = tables_store(w, rows, &u);
 	}
 	if (!err)
@@ -97,7 +136,7 @@ static int compile_chain(struct memory *w, const struct config *config, const st
 	if (err)
 		return err;
 	memory_take(w, sizeof(struct filter_chain) / 8);
-	err = compile_rows(w, &rows, policy_entry(config, which), rows.n > ungrouped);
+	err = compile_rows(w, config, raws, &rows, policy_entry(config, which), rows.n > ungrouped);
 	if (!err && memory_bytes(w) > FILTER_LARGE)
 		err = fail(EXIT_FAILED, "the rules of chain %s need %zu MiB of tables, the limit is %d: use sets in place of single rules", chain_name[which],
 			   memory_bytes(w) >> 20, FILTER_LARGE >> 20);

@@ -52,6 +52,7 @@ void rule_free(struct rule *r)
 	free(r->vmap);
 	free(r->matches);
 	free(r->target);
+	free(r->update.set);
 	free(r->comment);
 	free(r->log_prefix);
 	memset(r, 0, sizeof(*r));
@@ -69,6 +70,7 @@ void set_free(struct set *s)
 {
 	free(s->name);
 	free(s->comment);
+	free(s->notes);
 	spans_free(&s->elements);
 	tuples_free(&s->tuples);
 }

@@ -164,6 +164,9 @@ struct value_tuple {			/* an element of a concatenation or of a map */
 	struct span part[KEYS_MOST];
 	enum rule_verdict verdict;	/* of a map: ACCEPT, DROP, JUMP, GOTO, RETURN or CONTINUE */
 	char *target;			/* chain, of JUMP and GOTO */
+	uint64_t timeout_ms, expires_ms;	/* of a set's element: 0: the set's, or none; what is left of it, 0: all */
+	uint64_t packets, bytes;
+	char *comment;			/* or NULL */
 	struct where at;
 };
 
@@ -203,6 +206,17 @@ struct limit_period { const char *name; uint32_t seconds; };
 extern const struct limit_period limit_periods[];	/* second …; ends with a NULL name */
 uint32_t limit_key_of(enum config_key key);		/* LIMIT_* of maps/limit.h, 0: no limit is per this */
 
+enum update_how { UPDATE_NONE, UPDATE_ADD, UPDATE_RENEW };	/* ADD: an element that is there stays as it is */
+
+struct update {			/* add @set { ip saddr . tcp dport timeout 1m } */
+	enum update_how how;
+	char *set;
+	enum config_key keys[KEYS_MOST];
+	int n_keys;
+	uint64_t timeout_ms;	/* 0: the set's */
+	struct where at;
+};
+
 struct rule {
 	struct match *matches;
 	int n_matches;
@@ -211,6 +225,7 @@ struct rule {
 	struct where target_at;
 	struct match *vmap;	/* of VMAP: a match whose elements have verdicts */
 	struct limit limit;
+	struct update update;
 	bool counter, log;
 	char *log_prefix;	/* or NULL */
 	char *comment;		/* or NULL */
@@ -238,11 +253,26 @@ struct set {
 	enum config_type types[KEYS_MOST];
 	int n_types;
 	bool interval;		/* flags interval: prefixes and ranges are allowed */
+	bool dynamic, timed, constant;	/* further flags: rules add elements; elements have times; nothing changes */
+	bool counter;		/* each element counts */
+	bool commented;		/* elements that are in the kernel have, or had, comments */
+	bool noted;		/* elements have times, counters or comments of their own: they are in tuples */
+	uint64_t timeout_ms;	/* of elements without one of their own */
+	uint32_t size;		/* elements at most, 0: the default */
 	char *comment;
 	struct spans elements;
-	struct value_tuples tuples;	/* instead, of concatenations and maps */
+	struct value_tuples tuples;	/* instead, of concatenations and maps, and of noted ones */
+	char *notes;		/* comments of elements that are in the kernel, as lines of the text's end; or NULL */
+	uint32_t slot;		/* where the elements are that are not here: slot of the kernel's table + 1, or 0; not in the text */
 	struct where at;
 };
+
+enum { SET_COMPILED_MOST = 512, SET_SIZE_DEFAULT = 65536, SET_SIZE_MOST = 1000000 };
+
+/* Is it asked by lookup (maps/set.h), not compiled into the rules? One that changes by itself, whose elements are noted, and a large one of single values. */
+bool set_is_live(const struct set *s);
+/* Does what it answers change without ctl, or must each packet be counted? Then nothing is remembered for a flow. */
+bool set_is_volatile(const struct set *s);
 
 struct address {		/* family 4 or 6; bytes in network order, IPv4 in the first four */
 	uint8_t family;
@@ -315,6 +345,7 @@ struct chain *config_chain(const struct config *c, int i);
 int config_find_chain(const struct config *c, const char *name);	/* or -1 */
 const char *config_chain_name(const struct config *c, int i);
 
+int tuple_compare(const struct value_tuple *a, const struct value_tuple *b);	/* by their parts, verdict and target */
 bool tuple_equal(const struct value_tuple *a, const struct value_tuple *b);
 void tuples_normalise(struct value_tuples *t, int n_keys);
 void tuples_free(struct value_tuples *t);
@@ -328,8 +359,9 @@ int rule_targets(const struct config *c, const struct rule *r, int (*visit)(void
 int config_add_rule(struct config *c, int chain, int index, const char *words);
 int config_add_service(struct config *c, const char *name, const char *words);
 int config_add_backend(struct config *c, struct service *s, const char *words);
-int config_parse_elements(struct set *set, struct spans *out, const char *words);
-int config_parse_tuples(struct set *set, struct value_tuples *out, const char *words);	/* of a set of concatenations */
+/* `name` is what errors call the text; NULL: the words of the command line. */
+int config_parse_elements(const struct set *set, struct spans *out, const char *name, const char *text);
+int config_parse_tuples(const struct set *set, struct value_tuples *out, const char *name, const char *text);	/* of a set whose elements are in tuples */
 int config_add_set(struct config *c, const char *name, const char *words);
 int config_add_map(struct config *c, const char *name, const char *words);
 
@@ -347,6 +379,8 @@ void rule_print(FILE *f, const struct rule *r);		/* without newline */
 void spans_print(FILE *f, enum config_type type, const struct spans *s, bool braces);
 /* The elements of a set, `separator` between them: one by one where the set has no `flags interval`. */
 void set_elements_print(FILE *f, const struct set *s, const char *separator);
+void flags_of_set_print(FILE *f, const struct set *s, const char *before, const char *behind);	/* each statement between the two */
+void time_print(FILE *f, uint64_t ms);		/* 1d2h3m4s5ms */
 void set_type_print(FILE *f, const struct set *s);	/* "ipv4_addr . inet_service" */
 void verdict_print(FILE *f, enum rule_verdict verdict, const char *target);
 void backend_print(FILE *f, const struct backend *b);	/* "10.0.0.1 weight 3" */

@@ -90,7 +90,7 @@ static int config_verb_diff(int argc, char **argv)
 		err = config_parse_file(&c, argv[0]);
 	if (err)
 		return err;
-	err = generation_read(&old, NULL);
+	err = generation_read_whole(&old, NULL);
 	if (!err)
 		err = show_diff(&old, &c);
 	config_free(&old);
@@ -110,7 +110,7 @@ static int config_verb_export(int argc, char **argv)
 	(void)argv;
 	if (argc)
 		return fail(EXIT_USAGE, "takes no words; it writes to standard output");
-	err = generation_read(&c, &number);
+	err = generation_read_whole(&c, &number);
 	if (err)
 		return err;
 	if (!out_is_json()) {

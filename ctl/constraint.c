@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "constraint.h"
+#include "lookup.h"
 
 const uint8_t field_words[FIELD_COUNT] = {
 #define WORDS(sym, words, invariant) words,
@@ -129,7 +130,8 @@ static const struct key_meaning {
 };
 
 /* Fields that packets of one family alone have: asking for the family too would be one more dimension. */
-enum { OF_ONE_FAMILY = 1 << FIELD_SADDR4 | 1 << FIELD_DADDR4 | 1 << FIELD_SADDR6 | 1 << FIELD_DADDR6 | 1 << FIELD_FRAG_OFF | 1 << FIELD_NEXTHDR };
+static const uint64_t of_one_family = FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4) | FIELD_BIT(FIELD_SADDR6) | FIELD_BIT(FIELD_DADDR6) |
+				      FIELD_BIT(FIELD_FRAG_OFF) | FIELD_BIT(FIELD_NEXTHDR);
 
 _Static_assert(EXTHDR_MH == 1 << 4 && IP_OPTION_RA == 1 << 3 && TCP_OPTION_FASTOPEN == 1 << 7, "the bits of the table above");
 
@@ -138,6 +140,7 @@ void raws_of(struct raws *out, const struct config *c)
 	const struct match *over;
 
 	out->n = raw_list(c, out->v, FILTER_RAWS, &over);
+	lookups_list(c, out->lookup, &over);
 }
 
 static enum filter_field field_of(const struct raws *raws, const struct match *m)
@@ -150,7 +153,7 @@ static enum filter_field field_of(const struct raws *raws, const struct match *m
 
 struct key_place key_place(const struct raws *raws, enum config_key key, const struct raw *raw)
 {
-	struct match m = { .key = key, .raw = key == KEY_RAW ? *raw : raw_of_key(key) };
+	struct match m = { .key = key, .raw = key == KEY_RAW && raw ? *raw : raw_of_key(key) };
 
 	return (struct key_place){ field_of(raws, &m), meaning[key].shift, meaning[key].bits };
 }
@@ -201,7 +204,7 @@ static void constrain_key(struct constraints *out, const struct config *c, const
 {
 	enum filter_field f = field_of(raws, m);
 
-	if (config_key_family[m->key] && !(OF_ONE_FAMILY >> f & 1))
+	if (config_key_family[m->key] && !(of_one_family >> f & 1))
 		constrain_value(out, FIELD_FAMILY, config_key_family[m->key]);
 	if (config_key_proto[m->key])
 		constrain_value(out, FIELD_L4PROTO, config_key_proto[m->key]);
@@ -215,12 +218,25 @@ static void constrain_present(struct constraints *out, const struct config *c, c
 	constrain_key(out, c, raws, &any);
 }
 
+/* The key must be there to be looked up. */
+static void constrain_lookup(struct constraints *out, const struct config *c, const struct raws *raws, const struct match *m, int lookup)
+{
+	for (int i = 0; i < m->n_keys; i++)
+		constrain_present(out, c, raws, m->keys[i]);
+	constrain_value(out, FIELD_SET0 + lookup, !m->negate);
+}
+
 void rule_constraints(const struct config *c, const struct raws *raws, const struct rule *r, struct constraints *out)
 {
 	memset(out, 0, sizeof(*out));
 	for (int i = 0; i < r->n_matches; i++) {
 		const struct match *m = &r->matches[i];
+		int lookup = lookup_of(c, raws, m);
 
+		if (lookup >= 0) {
+			constrain_lookup(out, c, raws, m, lookup);
+			continue;
+		}
 		if (m->n_keys < 2) {
 			constrain_key(out, c, raws, m);
 			continue;
@@ -230,6 +246,8 @@ void rule_constraints(const struct config *c, const struct raws *raws, const str
 	}
 	for (int i = 0; i < r->limit.n_keys; i++)
 		constrain_present(out, c, raws, r->limit.keys[i]);
+	for (int i = 0; i < r->update.n_keys; i++)
+		constrain_present(out, c, raws, r->update.keys[i]);
 }
 
 void constraints_copy(struct constraints *out, const struct constraints *c)
@@ -287,6 +305,11 @@ static int take_way(struct way *out, const struct config *c, const struct raws *
 		constrain_key(&out->k, c, raws, &next);
 	}
 	return taken;
+}
+
+bool match_has_ways(const struct config *c, const struct match *m)
+{
+	return m->n_keys > 1 && !(m->set && set_is_live(config_set(c, m->set)));
 }
 
 void ways_of(struct ways *out, const struct config *c, const struct raws *raws, const struct match *m)

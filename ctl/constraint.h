@@ -5,9 +5,17 @@
 #include "../maps/rule.h"
 #include "config.h"
 
-struct raws {			/* bits read by their place: the nth is FIELD_RAW0 + n */
+struct lookup {			/* a set asked for a key; set NULL: none */
+	const struct set *set;
+	const enum config_key *keys;
+	int n_keys;
+};
+
+/* What the packets are asked for beside their fields: bits read by their place, the nth is FIELD_RAW0 + n, and lookups, the nth is FIELD_SET0 + n. */
+struct raws {
 	struct raw v[FILTER_RAWS];
 	int n;
+	struct lookup lookup[FILTER_LOOKUPS];
 };
 
 struct constraints {
@@ -29,6 +37,7 @@ struct ways {
 };
 
 /* Elements that differ in their first part only are one way. */
+bool match_has_ways(const struct config *c, const struct match *m);	/* a concatenation that is not looked up */
 void ways_of(struct ways *out, const struct config *c, const struct raws *raws, const struct match *m);
 void ways_free(struct ways *w);
 

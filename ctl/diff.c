@@ -232,13 +232,33 @@ static void diff_service(struct listing *l, const void *old, const void *new)
 	unordered(l, &a, &b, "    ");
 }
 
+/* One line each; text is taken over. */
+static void text_lines(struct lines *l, char *text)
+{
+	char *rest = text, *line;
+
+	while ((line = strsep(&rest, "\n")) && *line)
+		lines_add(l, must(strdup(line)));
+	free(text);
+}
+
+static char *flags_text(const struct set *s)
+{
+	size_t size;
+	char *text;
+	FILE *f = must(open_memstream(&text, &size));
+
+	flags_of_set_print(f, s, "", "\n");
+	fclose(f);
+	return text;
+}
+
 static void set_lines(struct lines *l, const struct set *s)
 {
 	if (!s)
 		return;
 	PRINTED(l, fputs("type ", f); set_type_print(f, s));
-	if (s->interval)
-		PRINTED(l, fputs("flags interval", f));
+	text_lines(l, flags_text(s));
 	if (s->comment)
 		PRINTED(l, fprintf(f, "comment \"%s\"", s->comment));
 }
@@ -267,19 +287,24 @@ static bool same_type(const struct set *a, const struct set *b)
 /* Elements line by line: what both sides have is not said. */
 static void element_lines(struct lines *l, const struct set *s)
 {
+	struct set still;
 	size_t size;
-	char *text, *line, *rest;
+	char *text;
 	FILE *f;
 
 	if (!s)
 		return;
+	still = *s;
+	still.tuples.v = must(malloc((s->tuples.n + 1) * sizeof(*s->tuples.v)));
+	for (int i = 0; i < s->tuples.n; i++) {		/* without what changes from moment to moment */
+		still.tuples.v[i] = s->tuples.v[i];
+		still.tuples.v[i].expires_ms = still.tuples.v[i].packets = still.tuples.v[i].bytes = 0;
+	}
 	f = must(open_memstream(&text, &size));
-	set_elements_print(f, s, "\n");
+	set_elements_print(f, &still, "\n");
 	fclose(f);
-	rest = text;
-	while ((line = strsep(&rest, "\n")) && *line)
-		lines_add(l, must(strdup(line)));
-	free(text);
+	free(still.tuples.v);
+	text_lines(l, text);
 }
 
 static void diff_tuples(struct listing *l, const struct set *old, const struct set *new)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <linux/types.h>
 #include "fields.h"
+#include "lookup.h"
 
 #include "wire.h"
 
@@ -116,6 +117,7 @@ void fields_read(struct seen *out, const struct config *c, const void *frame, si
 		set_link(&out->values, &out->pkt, frame, with);
 		raws_of(&raws, c);
 		set_read(&out->values, &out->pkt, &ctx, &raws);
+		lookups_answer(&out->values, &raws);
 	}
 	free(block);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "flatten.h"
+#include "lookup.h"
 
 enum { ROWS_MOST = FILTER_MAX_RULES - RULE_FIRST, LEVELS_MOST = 17 };
 
@@ -29,6 +30,11 @@ struct spot {			/* where a rule stands */
 
 static void run_chain(struct flattener *f, int chain, const struct constraints *path, struct label *back);
 
+static uint32_t touch_bits(const struct flattener *f, const struct rule *r)
+{
+	return r->update.how || lookups_counted(f->config, f->raws, r) ? RULE_SET_BIT | RULE_VARIANT_BIT : 0;
+}
+
 static struct row *add_row(struct flattener *f, const struct spot *at, const struct constraints *k, uint32_t entry)
 {
 	struct rows *r = f->out;
@@ -47,6 +53,8 @@ static struct row *add_row(struct flattener *f, const struct spot *at, const str
 		row->entry |= RULE_VARIANT_BIT;
 	if (at->rule && at->rule->limit.rate && entry != f->policy)
 		row->entry |= RULE_LIMIT_BIT;
+	if (at->rule && !at->tidy && entry != f->policy)
+		row->entry |= touch_bits(f, at->rule);
 	return row;
 }
 
@@ -174,7 +182,7 @@ static void concatenations(struct flattener *f, const struct spot *at, const str
 	const struct rule *r = at->rule;
 	struct ways ways;
 
-	while (m < r->n_matches && (r->matches[m].n_keys < 2 || r->matches[m].negate))
+	while (m < r->n_matches && (!match_has_ways(f->config, &r->matches[m]) || r->matches[m].negate))
 		m++;
 	if (m < r->n_matches) {
 		ways_of(&ways, f->config, f->raws, &r->matches[m]);
@@ -190,7 +198,7 @@ static void concatenations(struct flattener *f, const struct spot *at, const str
 		return;
 	}
 	for (m = 0; m < r->n_matches && !f->err; m++)
-		if (r->matches[m].n_keys > 1 && r->matches[m].negate)
+		if (match_has_ways(f->config, &r->matches[m]) && r->matches[m].negate)
 			pass_by(f, at, k, &r->matches[m], end);
 	if (r->vmap)
 		act_by_map(f, at, k, end);
@@ -205,7 +213,7 @@ static void run_rule(struct flattener *f, const struct spot *at, const struct co
 	bool ways = false;
 
 	for (int m = 0; m < at->rule->n_matches; m++)
-		ways |= at->rule->matches[m].n_keys > 1;
+		ways |= match_has_ways(f->config, &at->rule->matches[m]);
 	rule_constraints(f->config, f->raws, at->rule, &own);
 	constraints_join(&k, path, &own);
 	/* a rule of the first chain that contradicts itself keeps its row, for lint to find */

@@ -33,8 +33,8 @@ static const struct word {
 	{ "destroy", "write the configuration as it shall be", false },
 	{ "list", "", false }, { "rule", "write rules into a chain", false }, { "vmap", "", false },
 	{ "flowtable", "", false }, { "flow", "", false }, { "meter", "", false }, { "secmark", "", false },
-	{ "typeof", "write type and the type's name", false }, { "timeout", "", false }, { "gc-interval", "", false },
-	{ "size", "leave it out: sets grow", false }, { "auto-merge", "leave it out: elements are always merged", false },
+	{ "typeof", "write type and the type's name", false }, { "gc-interval", "leave it out: what is over gives way at once", false },
+	{ "auto-merge", "leave it out: elements are always merged", false },
 	{ "level", "weirctl log follow shows the packets", false }, { "group", "weirctl log follow shows the packets", false },
 	{ "snaplen", "a record has the first 128 bytes", false }, { "queue-threshold", "", false },
 	{ "syncookie", "", false }, { "match", "", false }, { 0 }

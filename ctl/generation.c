@@ -20,6 +20,7 @@
 #include "generation.h"
 #include "ids.h"
 #include "ring.h"
+#include "setstore.h"
 
 static bool locked;
 
@@ -456,11 +457,14 @@ static int switch_to(uint64_t active)
 	return 0;
 }
 
-static int prepare(const struct config *c, const struct ids *ids, struct service_tables *t, uint32_t slot, uint64_t number)
+static int prepare(struct config *c, const struct config *old, const struct ids *ids, struct service_tables *t, uint32_t slot, uint64_t number)
 {
 	struct compiled compiled;
 	bool reused = false;
-	int err = compile(&compiled, c);
+	int err = setstore_assign(c, old);
+
+	if (!err)
+		err = compile(&compiled, c);
 
 	if (err)
 		return err;
@@ -481,6 +485,55 @@ static int prepare(const struct config *c, const struct ids *ids, struct service
 	if (!err)
 		err = write_services(t, c, ids, slot, number);
 	return err ? err : write_text(c, number);
+}
+
+int generation_read_whole(struct config *c, uint64_t *number)
+{
+	int err = generation_read(c, number);
+
+	return err ? err : setstore_load_all(c);
+}
+
+int generation_lock(void)
+{
+	return lock();
+}
+
+int generation_append(const char *lines)
+{
+	uint64_t number;
+	FILE *f;
+	int err = generation_number(&number);
+
+	if (err || !*lines)
+		return err;
+	f = fopen(text_path(number), "ae");
+	if (!f)
+		return fail(EXIT_FAILED, "%s: %s", text_path(number), strerror(errno));
+	fputs(lines, f);
+	return fclose(f) ? fail(EXIT_FAILED, "%s: %s", text_path(number), strerror(errno)) : 0;
+}
+
+int generation_renew(void)
+{
+	char old[PATH_MAX];
+	uint64_t active, number;
+	int err = lock();
+
+	if (!err)
+		err = read_active(&active);
+	if (err)
+		return err;
+	number = active_generation(active) + 1;
+	snprintf(old, sizeof(old), "%s", text_path(number - 1));
+	if (link(old, text_path(number)) && errno != EEXIST)
+		return fail(EXIT_FAILED, "%s: %s", text_path(number), strerror(errno));
+	err = switch_to(number << 8 | active_slot(active));
+	if (!err && number % FLOW_GENERATIONS == 0)
+		sweep_flows(forget_tags, NULL);
+	if (!err)
+		unlink(old);
+	return err;
 }
 
 int generation_apply(struct config *c)
@@ -504,11 +557,12 @@ int generation_apply(struct config *c)
 	if (!err)
 		err = tables_open(&t);
 	if (!err)
-		err = prepare(c, &ids, &t, slot, number);
+		err = prepare(c, &old, &ids, &t, slot, number);
 	if (!err)
 		err = switch_to(number << 8 | slot);
 	if (!err) {
 		drop_filter(!slot);
+		setstore_drop_unused(c);
 		if (number % FLOW_GENERATIONS == 0)
 			sweep_flows(forget_tags, NULL);
 		retire_backends(t.backends, c);

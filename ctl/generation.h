@@ -8,6 +8,18 @@
 /* The configuration in force, with ids and slots. Without an instance: EXIT_NOTHING after fail(). *number may be NULL. */
 int generation_read(struct config *c, uint64_t *number);
 
+/* The same with the elements of all sets, also of those whose tables alone have them. */
+int generation_read_whole(struct config *c, uint64_t *number);
+
+/* Take the instance's lock, once a process. */
+int generation_lock(void);
+
+/* Lines behind the text in force: notes on elements (ids.h). */
+int generation_append(const char *lines);
+
+/* The generation in force under the next number: what was remembered for flows is asked anew. For changes inside the tables of sets. */
+int generation_renew(void);
+
 /* Its number alone. */
 int generation_number(uint64_t *number);
 

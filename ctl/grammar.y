@@ -47,7 +47,7 @@ static void weir_error(struct loc *at, struct parse *p, const char *text);
 %token TYPE "type" FLAGS "flags" ELEMENTS "elements" POLICY "policy" AUDIT "audit"
 %token ACCEPT "accept" DROP "drop" JUMP "jump" GOTO "goto" RETURN "return" COUNTER "counter" PACKETS "packets" BYTES "bytes"
 %token LIMIT "limit" RATE "rate" OVER "over" BURST "burst" PER "per"
-%token LOG "log" PREFIX "prefix"
+%token LOG "log" PREFIX "prefix" ADD "add" UPDATE "update" TIMEOUT "timeout" EXPIRES "expires"
 %token LISTEN "listen" FORWARD "forward" BACKEND "backend" WEIGHT "weight"
 %token COMMENT "comment"
 %token <slice> HEAD "a match" IFNAME "iifname" RAW "@nh"
@@ -96,6 +96,9 @@ set_statement:
 | TYPE types COLON WORD	{ DO(build_map_type(p, $4, @4)); }
 | FLAGS set_flags
 | COMMENT text		{ DO(build_set_comment(p, $2, @2)); }
+| TIMEOUT WORD		{ DO(build_set_timeout(p, $2, @2)); }
+| SIZE WORD		{ DO(build_set_size(p, $2, @2)); }
+| COUNTER		{ DO(build_set_counter(p)); }
 | ELEMENTS '=' '{'	{ DO(build_elements(p, @1)); }
 	elements '}'
 ;
@@ -113,7 +116,16 @@ set_flags:
 elements: %empty | list | list ',';
 list: element | list ',' element;
 loose: plain | loose plain | loose ',' plain;	/* words of a command line */
-plain: parts			{ DO(build_element(p, @1)); };
+plain: parts notes		{ DO(build_element(p, @1)); };
+
+notes: %empty | notes noted;
+noted:
+  TIMEOUT WORD			{ DO(build_note_time(p, $2, false, @2)); }
+| EXPIRES WORD			{ DO(build_note_time(p, $2, true, @2)); }
+| COUNTER			{ DO(build_note_counter(p, (struct slice){ "0", 1 }, (struct slice){ "0", 1 }, @1)); }
+| COUNTER PACKETS WORD BYTES WORD	{ DO(build_note_counter(p, $3, $5, @3)); }
+| COMMENT text			{ DO(build_note_comment(p, $2, @2)); }
+;
 
 element:
   plain
@@ -168,6 +180,8 @@ step:
   match
 | COUNTER			{ p->rule.counter = true; }
 | limit				{ DO(build_limit_end(p)); }
+| update SETREF			{ DO(build_update(p, p->rule.update.how, $2, @2)); }
+	'{' keys update_time '}'	{ DO(build_update_end(p)); }
 | LOG				{ p->rule.log = true; }
 | LOG PREFIX text		{ DO(build_log_prefix(p, $3, @3)); }
 | COUNTER PACKETS WORD BYTES WORD	{
@@ -175,6 +189,9 @@ step:
 	DO(build_number(p, $3, @3) || build_number(p, $5, @5));
 }
 ;
+
+update: ADD { p->rule.update.how = UPDATE_ADD; } | UPDATE { p->rule.update.how = UPDATE_RENEW; };
+update_time: %empty | TIMEOUT WORD	{ DO(build_update_time(p, $2, @2)); };
 
 limit: rate burst per;
 
@@ -292,12 +309,14 @@ static void weir_error(struct loc *at, struct parse *p, const char *text)
 enum { SLASH = 5 };
 
 /* How near to what was meant a symbol is: the nearest ones are listed. -1: never. */
-static int distance(yysymbol_kind_t k)
+static int distance(const struct parse *p, yysymbol_kind_t k)
 {
 	const char *name = yysymbol_name(k);
 
 	if (k == YYSYMBOL_WORD)
 		return 0;
+	if (p->values && (k == YYSYMBOL_TIMEOUT || k == YYSYMBOL_EXPIRES || k == YYSYMBOL_COUNTER || k == YYSYMBOL_COMMENT))
+		return -1;	/* behind an element: what it ends with is nearer */
 	if (k >= YYSYMBOL_INTERFACE && k <= YYSYMBOL_RAW)
 		return 1;
 	if (k == YYSYMBOL_EQ || k == YYSYMBOL_NE || (name[0] == '\'' && strchr("{},=)", name[1])))
@@ -313,7 +332,7 @@ static const char *shown(const struct parse *p, yysymbol_kind_t k)
 	case YYSYMBOL_IFNAME:
 	case YYSYMBOL_RAW: return "a match";
 	case YYSYMBOL_YYEOF: return "the end of the text";
-	default: return distance(k) == SLASH ? "/tcp or /udp" : yysymbol_name(k);	/* only listen asks for the sign */
+	default: return distance(p, k) == SLASH ? "/tcp or /udp" : yysymbol_name(k);	/* only listen asks for the sign */
 	}
 }
 
@@ -321,7 +340,7 @@ static const char *shown(const struct parse *p, yysymbol_kind_t k)
 static int list_words(const struct parse *p, const char **list, int n, const yysymbol_kind_t *kinds, int n_kinds, int at)
 {
 	for (int i = 0; i < n_kinds; i++)
-		if (distance(kinds[i]) == at && (!n || strcmp(list[n - 1], shown(p, kinds[i]))))
+		if (distance(p, kinds[i]) == at && (!n || strcmp(list[n - 1], shown(p, kinds[i]))))
 			list[n++] = shown(p, kinds[i]);
 	return n;
 }
@@ -334,7 +353,7 @@ static void tell_expected(FILE *f, const struct parse *p, const yysymbol_kind_t 
 
 	for (int at = 0; at <= SLASH && !n; at++)
 		n = list_words(p, list, n, kinds, n_kinds, at);
-	if (n <= 2 && n && distance(kinds[0]) != 0)
+	if (n <= 2 && n && distance(p, kinds[0]) != 0)
 		n = list_words(p, list, n, kinds, n_kinds, 3);
 	for (int i = 0; i < n; i++) {
 		bool sign = list[i][0] == '\'';

@@ -211,6 +211,33 @@ void ids_free(struct ids *ids)
 
 /* ---- text */
 
+static void set_ids_print(FILE *f, const struct set *s)
+{
+	const char *at = s->notes, *end;
+
+	if (!s->slot)
+		return;
+	fprintf(f, "#ids set %s %u\n", s->name, s->slot);
+	for (; at && (end = strchr(at, '\n')); at = end + 1)
+		fprintf(f, "#note %s %.*s\n", s->name, (int)(end - at), at);
+	if (s->noted)
+		for (int i = 0; i < s->tuples.n; i++)
+			if (s->tuples.v[i].comment)
+				note_print(f, s, "add", &s->tuples.v[i]);
+}
+
+void note_print(FILE *f, const struct set *s, const char *how, const struct value_tuple *e)
+{
+	struct value_tuple only = { .target = NULL, .comment = e->comment };
+	struct set one = { .n_types = s->n_types, .type = s->type, .noted = true, .tuples = { &only, 1 } };
+
+	memcpy(one.types, s->types, sizeof(one.types));
+	memcpy(only.part, e->part, sizeof(only.part));
+	fprintf(f, "#note %s %s ", s->name, how);
+	set_elements_print(f, &one, ", ");
+	fputc('\n', f);
+}
+
 void ids_print(FILE *f, const struct config *c)
 {
 	for (int k = 0; k < config_n_chains(c); k++) {
@@ -220,6 +247,8 @@ void ids_print(FILE *f, const struct config *c)
 		fputc('\n', f);
 	}
 	fprintf(f, "#ids last-slot %u\n", c->last_slot);
+	for (int i = 0; i < c->n_sets; i++)
+		set_ids_print(f, &c->sets[i]);
 	for (int i = 0; i < c->n_services; i++) {
 		fprintf(f, "#ids backend %s", c->services[i].name);
 		for (int b = 0; b < c->services[i].n_backends; b++)
@@ -232,6 +261,7 @@ static void read_line(struct config *c, char *line)
 {
 	char *save, *kind = strtok_r(line + 4, " \n", &save), *name = strtok_r(NULL, " \n", &save), *word;
 	struct service *s = name ? config_service(c, name) : NULL;
+	struct set *set = name && !strcmp(kind, "set") ? config_set(c, name) : NULL;
 
 	if (name && !strcmp(kind, "last-slot"))
 		c->last_slot = strtoul(name, NULL, 10);
@@ -244,12 +274,32 @@ static void read_line(struct config *c, char *line)
 
 			if (k && i < k->n_rules)
 				k->rules[i].id = id;
+		} else if (set) {
+			set->slot = id;
 		} else if (s && !strcmp(kind, "backend") && i < s->n_backends) {
 			s->backends[i].slot = id;
 		} else if (s && !strcmp(kind, "ring")) {
 			s->ring = id;
 		}
 	}
+}
+
+/* "NAME add ELEMENT …": without the name it waits in the set until somebody wants to see it. */
+static void read_note(struct config *c, char *line)
+{
+	char *rest = strchr(line, ' ');
+	struct set *s;
+	size_t had;
+
+	if (!rest)
+		return;
+	*rest++ = 0;
+	s = config_set(c, line);
+	if (!s)
+		return;
+	had = s->notes ? strlen(s->notes) : 0;
+	s->notes = must(realloc(s->notes, had + strlen(rest) + 1));
+	strcpy(s->notes + had, rest);
 }
 
 int ids_read(struct config *c, const char *path)
@@ -263,6 +313,8 @@ int ids_read(struct config *c, const char *path)
 	while (getline(&line, &size, f) > 0)
 		if (!strncmp(line, "#ids ", 5))
 			read_line(c, line);
+		else if (!strncmp(line, "#note ", 6))
+			read_note(c, line + 6);
 	free(line);
 	fclose(f);
 	return 0;

@@ -17,5 +17,7 @@ struct ids {
 int ids_assign(struct ids *ids, const struct config *old, struct config *c);
 void ids_free(struct ids *ids);
 
+/* A comment of an element that is in the kernel's table: a line of the text's end. `how`: "add", or "del" (three letters). */
+void note_print(FILE *f, const struct set *s, const char *how, const struct value_tuple *e);
 void ids_print(FILE *f, const struct config *c);
 int ids_read(struct config *c, const char *path);

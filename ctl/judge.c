@@ -99,7 +99,7 @@ static int look_again(struct judge *j, bool *again)
 	if (!*again)
 		return err;
 	config_free(&j->config);
-	return generation_read(&j->config, &j->generation);
+	return generation_read_whole(&j->config, &j->generation);
 }
 
 int judge(struct judge *j, const void *frame, unsigned int n, struct judgement *out)

@@ -3,7 +3,7 @@
  * are held against. */
 #include <stdlib.h>
 #include <string.h>
-#include "compile.h"
+#include "lookup.h"
 
 enum outcome { GOES_ON, RETURNS, DECIDED };
 
@@ -61,7 +61,7 @@ static bool rule_holds(const struct oracle *o, const struct rule *r, uint64_t *u
 	in = holds(&k, o->packet) && !(r->limit.rate && r->limit.over);	/* buckets are taken to be full */
 	constraints_free(&k);
 	for (int i = 0; i < r->n_matches && in; i++)
-		if (r->matches[i].n_keys > 1)
+		if (match_has_ways(o->config, &r->matches[i]))
 			in = concatenation_holds(o, &r->matches[i]);
 	return in;
 }
@@ -77,7 +77,8 @@ static enum outcome walk(struct oracle *o, int chain);
 static enum outcome follow(struct oracle *o, const struct rule *r, enum rule_verdict verdict, const char *target)
 {
 	uint32_t drop = o->config->chains[o->first].audit ? RULE_AUDIT_BIT : RULE_DROP_BIT;
-	uint32_t more = (r->limit.rate ? RULE_LIMIT_BIT : 0) | (r->log ? RULE_LOG_BIT | RULE_VARIANT_BIT : 0);
+	bool touches = r->update.how || lookups_counted(o->config, &o->raws, r);
+	uint32_t more = (touches ? RULE_SET_BIT | RULE_VARIANT_BIT : 0) | (r->limit.rate ? RULE_LIMIT_BIT : 0) | (r->log ? RULE_LOG_BIT | RULE_VARIANT_BIT : 0);
 	enum outcome end;
 
 	switch (verdict) {

@@ -181,6 +181,7 @@ int config_add_rule(struct config *c, int chain, int index, const char *words)
 	struct parse p = words_parse(c, words);
 	struct chain *to = config_chain(c, chain);
 
+	p.only_rule = true;
 	if (run(&p, START_RULE))
 		return p.code;
 	if (index < 0 || index > to->n_rules)
@@ -230,11 +231,13 @@ int config_add_backend(struct config *c, struct service *s, const char *words)
 	return p.code;
 }
 
-static struct parse elements_parse(const struct set *set, const char *words)
+static struct parse elements_parse(const struct set *set, const char *name, const char *words)
 {
 	struct parse p = words_parse(NULL, words);
 
+	p.file = name ? name : argument;
 	p.type = set->type;
+	p.notes = true;
 	memcpy(p.types, set->types, sizeof(p.types));
 	p.n_types = set->n_types;
 	p.values = p.only_values = true;
@@ -249,9 +252,9 @@ static int run_elements(struct parse *p, const struct set *set)
 	return p->code;
 }
 
-int config_parse_elements(struct set *set, struct spans *out, const char *words)
+int config_parse_elements(const struct set *set, struct spans *out, const char *name, const char *words)
 {
-	struct parse p = elements_parse(set, words);
+	struct parse p = elements_parse(set, name, words);
 
 	memset(out, 0, sizeof(*out));
 	p.values_to = out;
@@ -262,9 +265,9 @@ int config_parse_elements(struct set *set, struct spans *out, const char *words)
 	return p.code;
 }
 
-int config_parse_tuples(struct set *set, struct value_tuples *out, const char *words)
+int config_parse_tuples(const struct set *set, struct value_tuples *out, const char *name, const char *words)
 {
-	struct parse p = elements_parse(set, words);
+	struct parse p = elements_parse(set, name, words);
 
 	memset(out, 0, sizeof(*out));
 	p.tuples_to = out;

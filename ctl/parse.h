@@ -35,6 +35,9 @@ struct parse {
 	bool per;			/* behind "per" */
 	bool values;			/* inside { } of values: all words raw, newlines are blanks */
 	bool only_values;		/* the whole text is values */
+	bool only_rule;			/* it is one rule */
+	bool notes;			/* values are elements of a set: words behind them say more of them */
+	bool updating;			/* between add @set { and } */
 	int open_lines[4], open;	/* of the braces that are open */
 	const char *expects;		/* what the next raw word is, for messages */
 	int code;			/* the exit code once something was wrong */
@@ -79,6 +82,17 @@ int build_map_type(struct parse *p, struct slice what, struct loc at);
 int build_set_flag(struct parse *p, struct slice flag, struct loc at);
 int build_set_comment(struct parse *p, struct slice text, struct loc at);
 int build_elements(struct parse *p, struct loc at);	/* values follow */
+int build_time(struct parse *p, struct slice time, struct loc at, uint64_t *ms);	/* 1d2h3m4s5ms */
+void set_note(struct set *s);			/* its elements become ones that can have notes */
+int build_set_timeout(struct parse *p, struct slice time, struct loc at);
+int build_set_size(struct parse *p, struct slice number, struct loc at);
+int build_set_counter(struct parse *p);
+int build_note_time(struct parse *p, struct slice time, bool left, struct loc at);	/* of the element at hand */
+int build_note_counter(struct parse *p, struct slice packets, struct slice bytes, struct loc at);
+int build_note_comment(struct parse *p, struct slice text, struct loc at);
+int build_update(struct parse *p, enum update_how how, struct slice set, struct loc at);
+int build_update_time(struct parse *p, struct slice time, struct loc at);
+int build_update_end(struct parse *p);
 int build_set_end(struct parse *p, struct loc at);
 
 int build_chain(struct parse *p, struct slice name, struct loc at);

@@ -137,6 +137,31 @@ static void part_print(FILE *f, enum config_type type, const struct span *s)
 		value_print(f, type, s->lo), fprintf(f, "/%d", length);
 }
 
+void time_print(FILE *f, uint64_t ms)
+{
+	static const struct { const char *name; uint64_t ms; } units[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 } };
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); ms %= units[i++].ms)
+		if (ms >= units[i].ms)
+			fprintf(f, "%llu%s", (unsigned long long)(ms / units[i].ms), units[i].name);
+}
+
+static void notes_print(FILE *f, const struct value_tuple *t)
+{
+	if (t->timeout_ms) {
+		fputs(" timeout ", f);
+		time_print(f, t->timeout_ms);
+	}
+	if (t->expires_ms) {
+		fputs(" expires ", f);
+		time_print(f, t->expires_ms);
+	}
+	if (t->packets || t->bytes)
+		fprintf(f, " counter packets %llu bytes %llu", (unsigned long long)t->packets, (unsigned long long)t->bytes);
+	if (t->comment)
+		fprintf(f, " comment \"%s\"", t->comment);
+}
+
 static void tuples_print(FILE *f, const struct value_tuples *t, const enum config_type *types, int n, bool verdicts, const char *separator)
 {
 	for (int i = 0; i < t->n; i++) {
@@ -144,6 +169,7 @@ static void tuples_print(FILE *f, const struct value_tuples *t, const enum confi
 			fputs(j ? " . " : i ? separator : "", f);
 			part_print(f, types[j], &t->v[i].part[j]);
 		}
+		notes_print(f, &t->v[i]);
 		if (!verdicts)
 			continue;
 		fputs(" : ", f);
@@ -308,6 +334,18 @@ static void limit_print(FILE *f, const struct limit *l)
 	}
 }
 
+static void update_print(FILE *f, const struct update *u)
+{
+	fprintf(f, "%s @%s { ", u->how == UPDATE_ADD ? "add" : "update", u->set);
+	for (int i = 0; i < u->n_keys; i++)
+		fprintf(f, "%s%s", i ? " . " : "", config_key_text[u->keys[i]]);
+	if (u->timeout_ms) {
+		fputs(" timeout ", f);
+		time_print(f, u->timeout_ms);
+	}
+	fputs(" }", f);
+}
+
 void rule_print(FILE *f, const struct rule *r)
 {
 	const char *sep = "";
@@ -319,6 +357,11 @@ void rule_print(FILE *f, const struct rule *r)
 	if (r->limit.rate) {
 		fputs(sep, f);
 		limit_print(f, &r->limit);
+		sep = " ";
+	}
+	if (r->update.how) {
+		fputs(sep, f);
+		update_print(f, &r->update);
 		sep = " ";
 	}
 	if (r->counter) {
@@ -348,6 +391,32 @@ char *rule_text(const struct rule *r)
 	return text;
 }
 
+void flags_of_set_print(FILE *f, const struct set *s, const char *before, const char *behind)
+{
+	const struct { bool on; const char *name; } flags[] = {
+		{ s->constant, "constant" }, { s->interval, "interval" }, { s->dynamic, "dynamic" }, { s->timed, "timeout" },
+	};
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+		if (!flags[i].on)
+			continue;
+		fprintf(f, "%s%s", any ? ", " : before, any ? "" : "flags ");
+		fputs(flags[i].name, f);
+		any = true;
+	}
+	fputs(any ? behind : "", f);
+	if (s->timeout_ms) {
+		fprintf(f, "%stimeout ", before);
+		time_print(f, s->timeout_ms);
+		fputs(behind, f);
+	}
+	if (s->size)
+		fprintf(f, "%ssize %u%s", before, s->size, behind);
+	if (s->counter)
+		fprintf(f, "%scounter%s", before, behind);
+}
+
 static void set_print(FILE *f, const struct set *s)
 {
 	u128 n = 0;
@@ -356,13 +425,12 @@ static void set_print(FILE *f, const struct set *s)
 	fprintf(f, "%s %s {\n    type ", s->map ? "map" : "set", s->name);
 	set_type_print(f, s);
 	fputc('\n', f);
-	if (s->interval)
-		fputs("    flags interval\n", f);
+	flags_of_set_print(f, s, "    ", "\n");
 	if (s->comment)
 		fprintf(f, "    comment \"%s\"\n", s->comment);
 	for (int i = 0; i < s->elements.n && n <= LINE_ELEMENTS; i++)
 		n += items_of(s->type, &s->elements.v[i], !s->interval);
-	n = set_is_tupled(s) ? (u128)s->tuples.n : n;
+	n = s->slot ? 0 : set_is_tupled(s) ? (u128)s->tuples.n : n;
 	wrap = n > LINE_ELEMENTS;
 	if (n) {
 		fputs(wrap ? "    elements = {\n        " : "    elements = { ", f);

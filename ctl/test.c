@@ -66,7 +66,7 @@ static int find_chain(struct judge *j, const char *word)
 
 static int open_judge(struct judge *j, const char *chain)
 {
-	int err = file ? read_file(&j->config) : generation_read(&j->config, &j->generation);
+	int err = file ? read_file(&j->config) : generation_read_whole(&j->config, &j->generation);
 
 	if (!err)
 		err = find_chain(j, chain);

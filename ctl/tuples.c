@@ -2,7 +2,7 @@
 /* tuples: elements of concatenations and of verdict maps, and where maps and rules lead to. */
 #include <stdlib.h>
 #include <string.h>
-#include "config.h"
+#include "value.h"
 
 static int compare_span(const struct span *a, const struct span *b)
 {
@@ -24,9 +24,20 @@ static int by_parts(const void *a, const void *b)
 	return d ? d : strcmp(x->target ? x->target : "", y->target ? y->target : "");
 }
 
+int tuple_compare(const struct value_tuple *a, const struct value_tuple *b)
+{
+	return by_parts(a, b);
+}
+
 bool tuple_equal(const struct value_tuple *a, const struct value_tuple *b)
 {
 	return !by_parts(a, b);
+}
+
+static void tuple_free(struct value_tuple *t)
+{
+	free(t->target);
+	free(t->comment);
 }
 
 void tuples_normalise(struct value_tuples *t, int n_keys)
@@ -41,7 +52,7 @@ void tuples_normalise(struct value_tuples *t, int n_keys)
 		if (by_parts(&t->v[out], &t->v[i]))
 			t->v[++out] = t->v[i];
 		else
-			free(t->v[i].target);
+			tuple_free(&t->v[i]);
 	}
 	t->n = t->n ? out + 1 : 0;
 }
@@ -49,14 +60,39 @@ void tuples_normalise(struct value_tuples *t, int n_keys)
 void tuples_free(struct value_tuples *t)
 {
 	for (int i = 0; i < t->n; i++)
-		free(t->v[i].target);
+		tuple_free(&t->v[i]);
 	free(t->v);
 	memset(t, 0, sizeof(*t));
 }
 
 bool set_is_tupled(const struct set *s)
 {
-	return s->map || s->n_types > 1;
+	return s->map || s->n_types > 1 || s->noted;
+}
+
+static bool is_exact(const struct set *s)
+{
+	for (int i = 0; i < s->tuples.n; i++)
+		for (int k = 0; k < s->n_types; k++)
+			if (s->tuples.v[i].part[k].lo != s->tuples.v[i].part[k].hi)
+				return false;
+	return true;
+}
+
+bool set_is_live(const struct set *s)
+{
+	if (s->map)
+		return false;
+	if (s->slot || s->noted)
+		return true;
+	if (s->n_types > 1)
+		return s->tuples.n > SET_COMPILED_MOST && is_exact(s);
+	return value_is_address(s->type) && s->elements.n > SET_COMPILED_MOST;
+}
+
+bool set_is_volatile(const struct set *s)
+{
+	return s->dynamic || s->timed || s->counter;
 }
 
 static int tuple_targets(const struct value_tuples *t, int (*visit)(void *, const char *, struct where), void *context)

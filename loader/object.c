@@ -50,7 +50,8 @@ static int set_sizes(struct bpf_object *o, const struct datapath *d)
 static bool is_configuration(const char *map)
 {
 	static const char *const names[] = {
-		"datapath", "control", "interfaces", "filter_small", "filter_medium", "filter_large", "service_keys", "services", "rings", "backends",
+		"datapath", "control", "interfaces", "filter_small", "filter_medium", "filter_large", "service_keys", "services",
+		"set_slots", "set_64k", "set_1m", "set_16m", "set_64m", "set_256m", "rings", "backends",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -78,15 +79,18 @@ static struct bpf_object *load(enum object_kind kind, const struct program_confi
 	const char *begin = kind == OBJECT_XDP ? xdp_object_begin : tc_object_begin;
 	const char *end = kind == OBJECT_XDP ? xdp_object_end : tc_object_end;
 	struct bpf_object *o = bpf_object__open_mem(begin, end - begin, &opts);
+	struct program_config constants = *config;
 	int err;
 
+	if (private)
+		constants.features |= FEATURE_SHOW;
 	if (!o) {
 		fail(EXIT_FAILED, "opening the embedded object: %s", strerror(errno));
 		return NULL;
 	}
 	if (kind == OBJECT_XDP)
 		bpf_program__set_autoload(bpf_object__find_program_by_name(o, frags ? "weir_xdp_linear" : "weir_xdp"), false);
-	err = set_constants(o, config);
+	err = set_constants(o, &constants);
 	if (!err)
 		err = set_sizes(o, datapath);
 	if (!err && private)

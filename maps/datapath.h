@@ -5,7 +5,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define WEIR_SCHEMA 2		/* of all of maps/: raise it when a layout changes; maps of another schema are refused */
+#define WEIR_SCHEMA 3		/* of all of maps/: raise it when a layout changes; maps of another schema are refused */
 #define MAX_INTERFACES 128	/* slots 1..127; slot 0 is nobody */
 
 enum hook { HOOK_XDP, HOOK_TC_INGRESS, HOOK_TC_EGRESS, HOOK_COUNT };
@@ -44,6 +44,7 @@ enum feature {
 	FEATURE_FLOWS = 4,	/* flow table: accounts, cached decisions */
 	FEATURE_DECAP = 8,	/* strip IPIP before all else */
 	FEATURE_XDP_BELOW = 16,	/* tc ingress only: XDP is attached and has done the work */
+	FEATURE_SHOW = 64,	/* run for show: nothing that others see may change */
 	FEATURE_TC_ABOVE = 32,	/* XDP only: tc ingress is attached and can ask for neighbours */
 };
 

@@ -26,6 +26,22 @@
 	X(FIELD_ETHER_DADDR, 1, 0) \
 	X(FIELD_ETHER_TYPE, 1, 0) \
 	X(FIELD_CT_STATE, 1, 1)		/* enum ct_state; nothing is cached for packets of another state than established */ \
+	X(FIELD_SET0, 1, 1)		/* 1: the nth lookup of the chain found its key, 0: it did not */ \
+	X(FIELD_SET1, 1, 1) \
+	X(FIELD_SET2, 1, 1) \
+	X(FIELD_SET3, 1, 1) \
+	X(FIELD_SET4, 1, 1) \
+	X(FIELD_SET5, 1, 1) \
+	X(FIELD_SET6, 1, 1) \
+	X(FIELD_SET7, 1, 1) \
+	X(FIELD_SET8, 1, 0)		/* in sets that change by themselves, or count */ \
+	X(FIELD_SET9, 1, 0) \
+	X(FIELD_SET10, 1, 0) \
+	X(FIELD_SET11, 1, 0) \
+	X(FIELD_SET12, 1, 0) \
+	X(FIELD_SET13, 1, 0) \
+	X(FIELD_SET14, 1, 0) \
+	X(FIELD_SET15, 1, 0) \
 	X(FIELD_L3_TYPE, 1, 1)		/* behind the VLAN tags */ \
 	X(FIELD_TOS, 1, 0)		/* DSCP and ECN */ \
 	X(FIELD_TTL, 1, 0) \
@@ -56,6 +72,9 @@ enum filter_field { FILTER_FIELDS(FIELD_ENUM) FIELD_COUNT };
 #define FIELDS_READ (~0ull << FIELD_L3_TYPE)	/* not known to the parser: xdp/field.h reads them where a rule asks */
 
 #define FIELD_BIT(f) (1ull << (f))
+#define FILTER_LOOKUPS 16
+#define FILTER_LOOKUPS_FIXED 8	/* the first ones */
+#define FIELDS_SET (0xffffull << FIELD_SET0)
 #define FIELDS_CORE (FIELD_BIT(FIELD_FAMILY) | FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4) | FIELD_BIT(FIELD_SADDR6) | \
 		     FIELD_BIT(FIELD_DADDR6) | FIELD_BIT(FIELD_L4PROTO) | FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT))
 #define FIELDS_EXTRA (~FIELDS_CORE)
@@ -115,8 +134,8 @@ struct filter_chain {
 	__u32 summary;		/* words of it */
 	__u32 stride;		/* both */
 	__u32 entries;		/* of the units: position of the first rule << 32 | FILTER_* or RULE_* bits and id */
-	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position, 0: at the next; << 32: place of its limit */
-	__u32 pad;
+	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position, 0: at the next; << 32: place of its limit and of its set statement */
+	__u32 lookups;		/* FILTER_LOOKUPS of struct set_lookup (set.h), for each field of FIELDS_SET */
 	__u32 groups;		/* struct filter_group */
 	__u32 policy;		/* as an entry: id and verdict */
 	__u32 units, rules;
@@ -132,6 +151,8 @@ struct filter_chain {
 #define RULE_VARIANT_BIT (1u << 26)	/* looks at what may differ between packets of a flow */
 #define FILTER_GROUP_BIT (1u << 31)	/* the unit is a group, its number in bits 0-22 */
 #define RULE_LIMIT_BIT (1u << 28)	/* matches only what its limit lets through */
+#define RULE_SET_BIT (1u << 29)	/* puts an element into a set, or elements of sets count it: struct set_lookup, behind the limit */
+#define FILTER_TOUCH 8			/* words from the place of the limit to the statement */
 #define RULE_LOG_BIT (1u << 30)		/* a record of each packet goes to who follows */
 #define RULE_AUDIT_BIT (1u << 27)	/* would be dropped, if the chain did not only audit */
 

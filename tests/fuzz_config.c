@@ -57,7 +57,7 @@ static void check_words(int what, const char *words)
 		config_add_backend(&c, &c.services[0], words);
 	else if (what == 4)
 		config_add_set(&c, "more", words);
-	else if (!config_parse_elements(&c.sets[0], &out, words))
+	else if (!config_parse_elements(&c.sets[0], &out, NULL, words))
 		spans_free(&out);
 	fail_clear();
 	config_free(&c);

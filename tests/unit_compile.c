@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include "../ctl/compile.h"	/* before cmocka.h, whose macro fail() hides ours */
+#include "../ctl/lookup.h"	/* before cmocka.h, whose macro fail() hides ours */
 #include <cmocka.h>
 
 enum { RULE_SETS = 250, PACKETS = 600, MAX_TEXT = 1 << 18 };
@@ -122,9 +122,10 @@ static const struct { const char *name; enum config_type type; } sets[SETS] = {
 
 static void add_set(struct text *t, int i)
 {
+	static const char *const flags[] = { "", "", ", timeout", "; counter" };	/* the latter two are looked up */
 	int n = below(12);
 
-	add(t, "set %s { type %s; flags interval", sets[i].name, config_type_text[sets[i].type]);
+	add(t, "set %s { type %s; flags interval%s", sets[i].name, config_type_text[sets[i].type], flags[i < 2 ? below(4) : 0]);
 	for (int e = 0; e < n; e++) {
 		add(t, e ? ", " : "; elements = { ");
 		add_value(t, sets[i].type);
@@ -228,6 +229,10 @@ static void add_rule(struct text *t, int chain)
 		add_read(t, family, !what);
 	if (family == 4 && !what && !below(4))
 		add_concatenation(t);
+	if (family == 4 && !what && !below(6))
+		add(t, "ip saddr . tcp dport %s@pairs ", below(3) ? "" : "!= ");
+	if (family == 4 && !what && !below(8))
+		add(t, "%s @pairs { ip saddr . tcp dport } ", below(2) ? "add" : "update");
 	add_decision(t, chain);
 }
 
@@ -239,6 +244,10 @@ static void random_config(struct config *c, int n_rules)
 	t->n = 0;
 	for (int i = 0; i < SETS; i++)
 		add_set(t, i);
+	add(t, "set pairs { type ipv4_addr . inet_service; flags dynamic; elements = { ");
+	for (int i = 0; i < 200; i++)
+		add(t, "%s10.0.0.%u . %u", i ? ", " : "", below(4), below(100));
+	add(t, " } }\n");
 	add(t, "chain ingress {\npolicy %s\n}\nchain egress {\ntcp dport 22 drop\n}\n"
 	    "chain u0 {\n}\nchain u1 {\n}\nchain u2 {\n}\nchain u3 {\n}\n", below(2) ? "accept" : "drop");
 	if (config_parse(c, "random", t->s))
@@ -307,6 +316,18 @@ static u128 part_of(const struct match *m, u128 x)
 	};
 
 	return part[m->key].bits ? x >> part[m->key].shift & ((1 << part[m->key].bits) - 1) : x;
+}
+
+/* What is in the sets that are looked up, as spans beside the elements. */
+static void spread(struct config *c)
+{
+	for (int i = 0; i < c->n_sets; i++) {
+		struct set *s = &c->sets[i];
+
+		for (int e = 0; s->n_types == 1 && e < s->tuples.n; e++)
+			spans_add(&s->elements, s->tuples.v[e].part[0].lo, s->tuples.v[e].part[0].hi);
+		spans_normalise(&s->elements);
+	}
 }
 
 static const struct spans *values(const struct config *c, const struct match *m)
@@ -462,19 +483,21 @@ static bool match_holds(const struct config *c, const struct match *m, const str
 enum { NAIVE_END = -1, NAIVE_RETURN = -2 };
 
 /* The first element that has the packet's values. */
-static const struct value_tuple *tuple_found(const struct match *m, const struct field_values *v)
+static const struct value_tuple *tuple_found(const struct config *c, const struct match *m, const struct field_values *v)
 {
-	for (int i = 0; i < m->tuples.n; i++) {
+	const struct value_tuples *t = m->set ? &config_set(c, m->set)->tuples : &m->tuples;
+
+	for (int i = 0; i < t->n; i++) {
 		bool in = true;
 
 		for (int k = 0; k < m->n_keys && in; k++) {
-			const struct span *s = &m->tuples.v[i].part[k];
+			const struct span *s = &t->v[i].part[k];
 			u128 x = (u128)v->hi[field_of[m->keys[k]]] << 64 | v->lo[field_of[m->keys[k]]];
 
 			in = s->lo <= x && x <= s->hi;
 		}
 		if (in)
-			return &m->tuples.v[i];
+			return &t->v[i];
 	}
 	return NULL;
 }
@@ -492,9 +515,12 @@ static bool rule_matches(const struct config *c, const struct rule *r, const str
 	for (int i = 0; i < r->n_matches; i++) {
 		const struct match *m = &r->matches[i];
 
-		if (m->n_keys == 1 ? !match_holds(c, m, v) : !keys_there(m, v) || !!tuple_found(m, v) == m->negate)
+		if (m->n_keys == 1 ? !match_holds(c, m, v) : !keys_there(m, v) || !!tuple_found(c, m, v) == m->negate)
 			return false;
 	}
+	for (int i = 0; i < r->update.n_keys; i++)
+		if (!implied(&(struct match){ .key = r->update.keys[i] }, field_of[r->update.keys[i]], v))
+			return false;
 	return true;
 }
 
@@ -511,7 +537,7 @@ static int naive_walk(const struct config *c, const struct chain *k, const struc
 		if (!rule_matches(c, r, v))
 			continue;
 		if (r->vmap) {
-			t = keys_there(r->vmap, v) ? tuple_found(r->vmap, v) : NULL;
+			t = keys_there(r->vmap, v) ? tuple_found(c, r->vmap, v) : NULL;
 			verdict = t ? t->verdict : RULE_CONTINUE;
 			target = t ? t->target : NULL;
 		}
@@ -544,13 +570,14 @@ struct tally {
 	uint32_t packets, by_rule, deep;
 };
 
-static void check_packet(const struct config *c, const struct compiled *out, struct tally *t)
+static void check_packet(const struct config *c, const struct compiled *out, const struct raws *raws, struct tally *t)
 {
 	struct field_values v;
 	uint32_t got, model, naive;
 	bool drops;
 
 	random_packet(c, &v);
+	lookups_answer(&v, raws);
 	got = compiled_classify(out, CHAIN_INGRESS, &v);
 	model = model_classify(c, CHAIN_INGRESS, &v);
 	naive = naive_classify(c, &v, &drops);
@@ -567,6 +594,7 @@ static void check_packet(const struct config *c, const struct compiled *out, str
 static void check_config(int n_rules, struct tally *tally)
 {
 	struct compiled out;
+	struct raws raws;
 	struct config c;
 	uint32_t id = RULE_FIRST;
 
@@ -576,8 +604,10 @@ static void check_config(int n_rules, struct tally *tally)
 			config_chain(&c, k)->rules[i].id = id++;
 	if (compile_grouping(&out, &c, below(2) ? INT32_MAX : 0))
 		fail_msg("%s", fail_message());
+	raws_of(&raws, &c);
+	spread(&c);
 	for (int i = 0; i < PACKETS; i++)
-		check_packet(&c, &out, tally);
+		check_packet(&c, &out, &raws, tally);
 	compiled_free(&out);
 	config_free(&c);
 }

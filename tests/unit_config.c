@@ -253,7 +253,7 @@ static void leaves_all_as_it_was_when_words_are_wrong(void **state)
 	expect_failure(config_add_rule(&c, CHAIN_INGRESS, 0, "ip saddr @t drop"), "unknown set \"t\"");
 	expect_failure(config_add_rule(&c, CHAIN_INGRESS, 0, "accept\naccept"), "unexpected \"accept\", expected end of line");
 	expect_failure(config_add_rule(&c, CHAIN_INGRESS, 0, ""),
-		       "unexpected end of the text, expected accept, drop, jump, goto, return, counter, limit, log, comment or a match");
+		       "unexpected end of the text, expected accept, drop, jump, goto, return, counter, limit, log, add, update, comment or a match");
 	expect_failure(config_add_service(&c, "web", "listen 192.0.2.2:80/tcp forward l2 backend 10.0.0.1"),
 		       "service web exists already");
 	expect_failure(config_add_service(&c, "www", "listen 192.0.2.1:80/tcp forward l2 backend 10.0.0.1"),
@@ -298,15 +298,15 @@ static void takes_elements_with_commas_and_without(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(config_parse_elements(&s, &out, words[i]), 0);
+		assert_int_equal(config_parse_elements(&s, &out, NULL, words[i]), 0);
 		assert_int_equal(out.n, 2);
 		assert_true(spans_have(&out, 0x0a123456) && spans_have(&out, 0xc0000201) && !spans_have(&out, 0x0b000000));
 		spans_free(&out);
 	}
 	s.interval = false;
-	expect_failure(config_parse_elements(&s, &out, "192.0.2.1 10.0.0.0/8"),
+	expect_failure(config_parse_elements(&s, &out, NULL, "192.0.2.1 10.0.0.0/8"),
 		       "set s takes no ranges or prefixes: it lacks flags interval");
-	expect_failure(config_parse_elements(&s, &out, ""), "unexpected end of the text, expected a value");
+	expect_failure(config_parse_elements(&s, &out, NULL, ""), "unexpected end of the text, expected a value");
 }
 
 static void leaves_nothing_of_a_wrong_text(void **state)

@@ -5,10 +5,12 @@
 #include "../maps/rule.h"
 #include "program.h"
 #include "account.h"
+#include "ctz.h"
 #include "field.h"
 #include "limit.h"
 #include "log.h"
 #include "memory.h"
+#include "set.h"
 #include "state.h"
 
 #define MAX_INTERVAL_STEPS 22	/* 2^22 bounds */
@@ -232,17 +234,6 @@ static __always_inline void rule_count(__u32 id, const struct pkt *p)
 
 /* ---- the walk over the rows */
 
-static const __u8 debruijn_ctz[64] = {
-	0, 1, 48, 2, 57, 49, 28, 3, 61, 58, 50, 42, 38, 29, 17, 4, 62, 55, 59, 36, 53, 51, 43, 22, 45, 39, 33, 30, 24, 18, 12, 5,
-	63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21, 44, 32, 23, 11, 46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9, 13, 8, 7, 6,
-};
-
-/* Trailing zeros of a non-zero word: BPF has no instruction for it (Leiserson, Prokop, Randall 1998). */
-static __always_inline __u32 ctz64(__u64 x)
-{
-	return debruijn_ctz[((x & -x) * 0x03f79d71b4cb0a89ull) >> 58 & 63];
-}
-
 static __always_inline __u64 core_word(const struct filter_key *k, const void *m, __u32 i, __u32 size)
 {
 	return *word_at(m, k->core[CORE_PROTO] + i, size) & *word_at(m, k->core[CORE_SADDR4] + i, size) &
@@ -320,6 +311,8 @@ static __always_inline int walk_step(struct filter_key *k, const struct filter_c
 	if (e >> 32 < k->from)
 		return 0;
 	if (entry & RULE_LIMIT_BIT && !filter_limit(k, *word_at(c, c->leaps + unit, size) >> 32))
+		return 0;
+	if (entry & RULE_SET_BIT && !filter_touch(k, (*word_at(c, c->leaps + unit, size) >> 32) + FILTER_TOUCH))
 		return 0;
 	if (entry & RULE_CONTINUE_BIT) {
 		walk_on(k, w, entry, (__u32)*word_at(c, c->leaps + unit, size), c->summary, c->words);
@@ -506,6 +499,8 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 		__builtin_memcpy(k->raw, c->raw, sizeof(k->raw));
 		field_read(ctx, p, k, c->fields);
 	}
+	if (c->fields & FIELDS_SET)
+		filter_sets(k, c->lookups, c->fields);
 	if (classify(k))
 		return drop(p, DROP_INTERNAL);
 	p->rule = k->found & RULE_ID_MASK;

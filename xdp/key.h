@@ -3,6 +3,7 @@
 #pragma once
 #include "../maps/limit.h"
 #include "../maps/rule.h"
+#include "set_table.h"
 
 #define FILTER_LOGS 8		/* a power of two: rules on the way with `log` of one packet that are kept, and one */
 
@@ -33,6 +34,12 @@ struct filter_key {
 	__u8 byte[12];
 
 	struct filter_limit limit;	/* limit.h's own */
+
+	/* set.h's own */
+	struct set_lookup lookup;
+	struct set_query query;
+	__u32 element[FILTER_LOOKUPS];	/* place of what was found, 0: nothing, or it does not count */
+	__u32 slot[FILTER_LOOKUPS];	/* word of set_slots, and number of the slot << 8 */
 
 	/* classify()'s own */
 	__u32 core[CORE_COUNT];	/* rows */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* memory: places in a chain's memory (maps/rule.h). `size` is a constant wherever these are used: the verifier sees that a masked place is
- * inside. */
+/* memory: where a chain's memory is (maps/rule.h). */
 #pragma once
 #include "../maps/rule.h"
+#include "words.h"
 #include <bpf/bpf_helpers.h>
 
 static __always_inline const void *filter_memory(__u32 chain, __u32 size)
@@ -12,30 +12,4 @@ static __always_inline const void *filter_memory(__u32 chain, __u32 size)
 	__u32 zero = 0;
 
 	return inner ? bpf_map_lookup_elem(inner, &zero) : 0;
-}
-
-static __always_inline const __u64 *word_at(const void *m, __u64 i, __u32 size)
-{
-	i &= size / 8 - 1;
-	asm volatile("" : "+r"(i));
-	return (const __u64 *)m + i;
-}
-
-/* n words, a power of two, that begin at a multiple of n: so masking keeps all of them inside. */
-static __always_inline const void *words_at(const void *m, __u64 i, __u32 n, __u32 size)
-{
-	const __u64 *p;
-
-	i &= size / 8 - n;
-	asm volatile("" : "+r"(i));
-	p = (const __u64 *)m + i;
-	asm volatile("" : "+r"(p));	/* not shared with the same of another size */
-	return p;
-}
-
-static __always_inline __u32 half_at(const void *m, __u64 i, __u32 size)
-{
-	i &= size / 4 - 1;
-	asm volatile("" : "+r"(i));
-	return ((const __u32 *)m)[i];
 }

@@ -1,0 +1,650 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* settable: see settable.h. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "settable.h"
+#include "value.h"
+
+#define BITS(name, bits) bits,
+static const uint8_t class_bits[SET_CLASSES] = { SET_SIZES(BITS) };
+#undef BITS
+
+enum { MAP4_WORDS = (1 << 24) * 2 / 64, LOAD4 = 50, LOAD = 53 };	/* percent, of ways */
+
+struct set_table *settable_head(const struct settable *t)
+{
+	return t->m;
+}
+
+uint32_t settable_size(int class)
+{
+	return 1u << class_bits[class];
+}
+
+/* ---- prefixes of a range */
+
+static u128 low_bits(int n)
+{
+	return n >= 128 ? ~(u128)0 : ((u128)1 << n) - 1;
+}
+
+/* The largest prefix that begins at lo and does not pass hi: its length. */
+static int prefix_at(u128 lo, u128 hi, int width)
+{
+	int open = 0;
+
+	while (open < width && !(lo >> open & 1) && (lo | low_bits(open + 1)) <= hi)
+		open++;
+	return width - open;
+}
+
+static uint64_t prefixes_in(const struct spans *s, int width)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < s->n; i++)
+		for (u128 lo = s->v[i].lo;; ) {
+			int length = prefix_at(lo, s->v[i].hi, width);
+
+			n++;
+			if ((lo | low_bits(width - length)) == s->v[i].hi)
+				break;
+			lo = (lo | low_bits(width - length)) + 1;
+		}
+	return n;
+}
+
+/* ---- layout */
+
+static bool plain4(const struct set *s)
+{
+	return s->n_types == 1 && s->type == TYPE_IPV4_ADDR && !s->noted;
+}
+
+static uint64_t blocks_in(const struct spans *s)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < s->n; i++)	/* of each end its /24, at most */
+		n += s->v[i].lo >> 4 == s->v[i].hi >> 4 ? 1 : ((s->v[i].lo & 255) || (s->v[i].hi & 255) != 255 ? 2 * 16 : 0);
+	return n;
+}
+
+static uint64_t wanted(const struct set *s)
+{
+	uint64_t n = set_is_tupled(s) ? (uint64_t)s->tuples.n : s->type == TYPE_IPV6_ADDR ? prefixes_in(&s->elements, 128) : (uint64_t)s->elements.n;
+
+	if (s->interval && set_is_tupled(s))
+		n *= 2;
+	if (s->size && s->size > n)
+		n = s->size;
+	return s->dynamic && !s->size && n < SET_SIZE_DEFAULT ? SET_SIZE_DEFAULT : n;
+}
+
+static uint32_t buckets4(int class)
+{
+	return (settable_size(class) / 8 - sizeof(struct set_table) / 8 - MAP4_WORDS) / 8;
+}
+
+static uint32_t power_below(uint32_t n)
+{
+	return 1u << (31 - __builtin_clz(n));
+}
+
+static uint32_t buckets_of(int class)
+{
+	return power_below((settable_size(class) - sizeof(struct set_table)) / (64 + SET_WAYS * sizeof(struct set_entry)));
+}
+
+int settable_class(const struct set *s, int more)
+{
+	uint64_t n = (plain4(s) ? blocks_in(&s->elements) : wanted(s)) * more;
+
+	for (int class = 0; class < SET_CLASSES; class++) {
+		uint64_t room = 0;
+
+		if (!plain4(s))
+			room = (uint64_t)buckets_of(class) * (SET_WAYS - 1) * LOAD / 100;
+		else if (settable_size(class) > MAP4_WORDS * 8)
+			room = (uint64_t)power_below(buckets4(class)) * SET_WAYS4 * LOAD4 / 100;
+		if (room && n <= room)
+			return class;
+	}
+	return -1;
+}
+
+int set_layout(const enum config_type *types, int n, struct set_part_of_key *parts)
+{
+	int word = 0, at = 0;
+
+	for (int wide = 1; wide >= 0; wide--) {
+		for (int i = 0; i < n; i++) {
+			int bits = config_type_bits[types[i]];
+
+			if ((bits == 128) != wide)
+				continue;
+			if (wide) {
+				parts[i] = (struct set_part_of_key){ .bits = 128, .word = word };
+				word += 2;
+			} else {
+				if (at + bits > 64) {
+					word++;
+					at = 0;
+				}
+				parts[i] = (struct set_part_of_key){ .bits = bits, .word = word, .at = at };
+				at += bits;
+			}
+		}
+	}
+	if (n == 1 && types[0] == TYPE_IPV4_ADDR)	/* prefixes are of high bits */
+		parts[0].at = 32;
+	return word + (at > 0) <= SET_KEY_WORDS ? 0 : -1;
+}
+
+void settable_init(struct settable *t, const struct set *s, uint64_t seed)
+{
+	struct set_table *h = settable_head(t);
+	int class = 0;
+
+	while (settable_size(class) != t->size)
+		class++;
+	*h = (struct set_table){ .kind = plain4(s) ? SET_ADDRESS4 : SET_ELEMENTS, .seed = seed, .n_types = s->n_types, .interval = s->interval };
+	h->flags = (s->dynamic ? SET_DYNAMIC : 0) | (s->counter ? SET_COUNTS : 0) | (s->timed ? SET_TIMES : 0);
+	h->flags |= (s->noted ? SET_NOTED : 0) | (s->constant ? SET_CONSTANT : 0) | (s->commented ? SET_COMMENTED : 0);
+	h->timeout = ticks_of_ms(s->timeout_ms);
+	h->fixed = !set_is_volatile(s);
+	for (int i = 0; i < s->n_types; i++)
+		h->type[i] = s->types[i];
+	snprintf(h->name, sizeof(h->name), "%s", s->name);
+	if (h->kind == SET_ADDRESS4) {
+		uint32_t buckets = power_below(buckets4(class));
+
+		h->entries = sizeof(*h) / 8;
+		h->buckets = h->entries + MAP4_WORDS;
+		h->mask = buckets - 1;
+		h->shift = __builtin_ctz(buckets);
+		h->bytes = (uint64_t)(h->buckets + buckets * 8) * 8;
+		h->limit = ~0u;
+	} else {
+		uint32_t buckets = buckets_of(class);
+
+		h->buckets = sizeof(*h) / 8;
+		h->entries = h->buckets + buckets * 8;
+		h->mask = buckets - 1;
+		h->bytes = (h->entries + (uint64_t)buckets * SET_WAYS * 8) * 8;
+		h->limit = s->size ? s->size : s->dynamic ? SET_SIZE_DEFAULT : ~0u;
+	}
+}
+
+/* ---- IPv4 addresses */
+
+static uint64_t *map_word(const struct settable *t, uint32_t net)
+{
+	return (uint64_t *)t->m + settable_head(t)->entries + (net >> 5);
+}
+
+static uint32_t part_get(const struct settable *t, uint32_t net)
+{
+	return *map_word(t, net) >> (net & 31) * 2 & 3;
+}
+
+static void part_put(struct settable *t, uint32_t net, uint32_t part)
+{
+	uint64_t *w = map_word(t, net), shift = (net & 31) * 2;
+
+	__atomic_store_n(w, (*w & ~(3ull << shift)) | (uint64_t)part << shift, __ATOMIC_RELEASE);
+}
+
+/* The entry of a block, in one of its buckets, *nth; NULL: none. `make`: a free one where there is none. */
+static uint32_t *block_at(const struct settable *t, uint32_t block, bool make, uint32_t *nth)
+{
+	const struct set_table *h = t->m;
+	uint32_t p = set_permute(block), tag = p >> h->shift, *free_one = NULL;
+
+	for (uint32_t n = 0; n < SET_TRIES; n++) {
+		uint32_t *b = (uint32_t *)((uint64_t *)t->m + h->buckets + (uint64_t)set_bucket4(p & h->mask, tag, n, h->mask) * 8);
+
+		for (int i = 0; i < SET_WAYS4; i++) {
+			if (b[i] && b[i] >> 16 == (tag | n << 14)) {
+				*nth = n;
+				return &b[i];
+			}
+			if (make && !b[i] && !free_one) {
+				free_one = &b[i];
+				*nth = n;
+			}
+		}
+	}
+	return free_one;
+}
+
+static uint32_t block_get(const struct settable *t, uint32_t block)
+{
+	uint32_t nth, *e = block_at(t, block, false, &nth);
+
+	return e ? *e & 0xffff : 0;
+}
+
+static int block_put(struct settable *t, uint32_t block, uint32_t bits, bool *elsewhere)
+{
+	const struct set_table *h = t->m;
+	uint32_t nth = 0, *e = block_at(t, block, bits != 0, &nth);
+
+	if (!e)
+		return bits ? -1 : 0;
+	__atomic_store_n(e, bits ? SET_BLOCK(bits, set_permute(block) >> h->shift, nth) : 0, __ATOMIC_RELEASE);
+	*elsewhere |= bits && nth;
+	return 0;
+}
+
+/* What a /24 has, as 16 maps of 16 bits. */
+static void net_get(const struct settable *t, uint32_t net, uint16_t *bits)
+{
+	uint32_t part = part_get(t, net);
+
+	for (int i = 0; i < 16; i++)
+		bits[i] = part == SET_PART_ALL ? 0xffff : part >= SET_PART_SOME ? block_get(t, net << 4 | i) : 0;
+}
+
+static void net_clear(struct settable *t, uint32_t net)
+{
+	bool elsewhere;
+
+	for (int i = 0; i < 16; i++)
+		block_put(t, net << 4 | i, 0, &elsewhere);
+}
+
+/* Whoever looks finds each address as it was or as it is to be. */
+static int net_put(struct settable *t, uint32_t net, const uint16_t *bits)
+{
+	uint32_t had = part_get(t, net), all = 0xffff, any = 0;
+	bool elsewhere = had == SET_PART_ELSEWHERE;
+
+	for (int i = 0; i < 16; i++) {
+		all &= bits[i];
+		any |= bits[i];
+	}
+	if (all == 0xffff || !any) {
+		part_put(t, net, any ? SET_PART_ALL : SET_PART_NONE);
+		if (had >= SET_PART_SOME)
+			net_clear(t, net);
+		return 0;
+	}
+	if (had < SET_PART_SOME)	/* what the map hid until now */
+		net_clear(t, net);
+	for (int i = 0; i < 16; i++)
+		if (block_put(t, net << 4 | i, bits[i], &elsewhere)) {
+			if (had < SET_PART_SOME)
+				net_clear(t, net);
+			return -1;
+		}
+	part_put(t, net, elsewhere ? SET_PART_ELSEWHERE : SET_PART_SOME);
+	return 0;
+}
+
+static int net_change(struct settable *t, uint32_t net, uint32_t lo, uint32_t hi, bool add)
+{
+	uint16_t bits[16];
+
+	net_get(t, net, bits);
+	for (uint32_t i = 0; i < 16; i++) {
+		uint32_t first = i * 16 > lo ? i * 16 : lo, last = i * 16 + 15 < hi ? i * 16 + 15 : hi, these;
+
+		if (first > last)
+			continue;
+		these = ((2u << (last & 15)) - 1) & ~((1u << (first & 15)) - 1);
+		bits[i] = add ? bits[i] | these : bits[i] & ~these;
+	}
+	return net_put(t, net, bits);
+}
+
+static int change4(struct settable *t, uint32_t lo, uint32_t hi, bool add)
+{
+	uint32_t last = hi >> 8;
+
+	for (uint32_t net = lo >> 8;; net++) {
+		uint32_t from = net == lo >> 8 ? lo & 255 : 0, to = net == last ? hi & 255 : 255, part = part_get(t, net);
+
+		if (!from && to == 255) {
+			part_put(t, net, add ? SET_PART_ALL : SET_PART_NONE);
+			if (part >= SET_PART_SOME)
+				net_clear(t, net);
+		} else if (part != (add ? SET_PART_ALL : SET_PART_NONE) && net_change(t, net, from, to, add)) {
+			return -1;
+		}
+		if (net == last)
+			return 0;
+	}
+}
+
+int settable_add4(struct settable *t, uint32_t lo, uint32_t hi)
+{
+	return change4(t, lo, hi, true);
+}
+
+int settable_del4(struct settable *t, uint32_t lo, uint32_t hi)
+{
+	return change4(t, lo, hi, false);
+}
+
+bool settable_has4(const struct settable *t, uint32_t lo, uint32_t hi)
+{
+	for (uint64_t a = lo; a <= hi; ) {
+		if (!set4_has(t->m, t->m, a, t->size))
+			return false;
+		a = !(a & 255) && part_get(t, a >> 8) == SET_PART_ALL ? a + 256 : a + 1;
+	}
+	return true;
+}
+
+/* Ranges in their order; the next one may join the last. */
+static void take_range(struct spans *out, uint32_t lo, uint32_t hi)
+{
+	if (out->n && out->v[out->n - 1].hi + 1 == lo)
+		out->v[out->n - 1].hi = hi;
+	else
+		spans_add(out, lo, hi);
+}
+
+static void list_net(const struct settable *t, uint32_t net, struct spans *out)
+{
+	uint16_t bits[16];
+
+	net_get(t, net, bits);
+	for (uint32_t i = 0; i < 256; i++)
+		if (bits[i >> 4] >> (i & 15) & 1)
+			take_range(out, net << 8 | i, net << 8 | i);
+}
+
+void settable_list4(const struct settable *t, struct spans *out)
+{
+	for (uint32_t net = 0; net < 1 << 24; net++) {
+		uint32_t part;
+
+		if (!(net & 31) && !*map_word(t, net)) {
+			net += 31;
+			continue;
+		}
+		part = part_get(t, net);
+		if (part == SET_PART_ALL)
+			take_range(out, net << 8, net << 8 | 255);
+		else if (part)
+			list_net(t, net, out);
+	}
+}
+
+/* ---- elements */
+
+/* The place of the live entry of q->key, or 0. */
+static uint32_t find(const struct settable *t, const struct set_query *q)
+{
+	uint32_t place = set_find(t->m, t->m, q, 0, t->size);
+
+	for (uint32_t n = 1; n < SET_TRIES && !place && set_spills(t->m, t->m, q, t->size); n++)
+		place = set_find(t->m, t->m, q, n, t->size);
+	return place;
+}
+
+static uint32_t add(struct settable *t, const struct set_query *q, uint32_t timeout)
+{
+	uint32_t place = 0;
+
+	for (uint32_t n = 0; n < SET_TRIES && !place; n++)
+		place = set_claim(t->m, t->m, q, n, t->size);
+	if (place)
+		set_fill(t->m, t->m, q, place, timeout, t->size);
+	return place;
+}
+
+static void query_hash(const struct settable *t, struct set_query *q)
+{
+	q->hash = set_hash(q->key, settable_head(t)->seed);
+}
+
+static struct set_entry *entry_at(const struct settable *t, uint32_t place)
+{
+	return (struct set_entry *)((uint64_t *)t->m + place);
+}
+
+static bool by_length(const struct set_table *h)
+{
+	return h->interval && h->n_types == 1;
+}
+
+static void key_of(const struct set_table *h, const struct value_tuple *e, __u64 *key)
+{
+	struct set_part_of_key parts[KEYS_MOST];
+	enum config_type types[KEYS_MOST];
+
+	for (int i = 0; i < h->n_types; i++)
+		types[i] = h->type[i];
+	set_layout(types, h->n_types, parts);
+	memset(key, 0, SET_KEY_WORDS * sizeof(*key));
+	for (int i = 0; i < h->n_types; i++) {
+		u128 v = e->part[i].lo;
+
+		if (parts[i].bits == 128)
+			key[parts[i].word] = v >> 64, key[parts[i].word + 1] = v;
+		else
+			key[parts[i].word] |= (uint64_t)v << parts[i].at;
+	}
+}
+
+static int take_length(struct settable *t, int length)
+{
+	struct set_table *h = t->m;
+
+	for (uint32_t i = 0; i < h->n_lengths; i++)
+		if (h->length[i] == length)
+			return 0;
+	if (h->n_lengths == SET_LENGTHS)
+		return -1;
+	h->length[h->n_lengths] = length;
+	__atomic_store_n(&h->n_lengths, h->n_lengths + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int put_one(struct settable *t, const struct value_tuple *e, int length, uint32_t now)
+{
+	struct set_query q = { .now = now };
+	uint32_t timeout = e->timeout_ms ? ticks_of_ms(e->timeout_ms) : settable_head(t)->timeout, place, until;
+
+	key_of(t->m, e, q.key);
+	if (by_length(t->m)) {
+		q.key[4] = length;
+		if (take_length(t, length))
+			return -1;
+	}
+	query_hash(t, &q);
+	until = set_until(now, e->expires_ms ? ticks_of_ms(e->expires_ms) : timeout);
+	place = find(t, &q);
+	if (!place) {
+		place = add(t, &q, timeout);
+		if (!place)
+			return -1;
+		entry_at(t, place)->packets = e->packets;
+		entry_at(t, place)->bytes = e->bytes;
+	}
+	entry_at(t, place)->timeout = timeout;
+	__atomic_store_n(&entry_at(t, place)->expires, until, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int width_of(const struct set_table *h)
+{
+	return config_type_bits[h->type[0]];
+}
+
+/* Each prefix of the element, until `one` says something else than 0. */
+static int each_prefix(struct settable *t, const struct value_tuple *e, uint32_t now,
+		       int (*one)(struct settable *t, const struct value_tuple *e, int length, uint32_t now))
+{
+	struct value_tuple part = *e;
+	int width = width_of(t->m), length, err = 0;
+
+	if (!by_length(t->m))
+		return one(t, e, 0, now);
+	for (u128 lo = e->part[0].lo; !err; lo = (lo | low_bits(width - length)) + 1) {
+		length = prefix_at(lo, e->part[0].hi, width);
+		part.part[0].lo = lo;
+		err = one(t, &part, length, now);
+		if ((lo | low_bits(width - length)) == e->part[0].hi)
+			break;
+	}
+	return err;
+}
+
+int settable_put(struct settable *t, const struct value_tuple *e, uint32_t now)
+{
+	return each_prefix(t, e, now, put_one);
+}
+
+static uint32_t find_one(const struct settable *t, const struct value_tuple *e, int length, uint32_t now, struct set_query *q)
+{
+	*q = (struct set_query){ .now = now };
+	key_of(t->m, e, q->key);
+	if (by_length(t->m))
+		q->key[4] = length;
+	query_hash(t, q);
+	return find(t, q);
+}
+
+static int lacks_one(struct settable *t, const struct value_tuple *e, int length, uint32_t now)
+{
+	struct set_query q;
+
+	return !find_one(t, e, length, now, &q);
+}
+
+bool settable_has(const struct settable *t, const struct value_tuple *e, uint32_t now)
+{
+	return !each_prefix((struct settable *)t, e, now, lacks_one);
+}
+
+/* Two CPUs may have made two of it. */
+static int del_one(struct settable *t, const struct value_tuple *e, int length, uint32_t now)
+{
+	struct set_table *h = t->m;
+	struct set_query q;
+	uint32_t place;
+
+	while ((place = find_one(t, e, length, now, &q))) {
+		uint32_t way = (place - h->entries) / 8, *tags = (uint32_t *)((uint64_t *)t->m + h->buckets) + way;
+
+		__atomic_store_n(&entry_at(t, place)->expires, SET_BUSY, __ATOMIC_SEQ_CST);
+		*tags = 0;
+		__atomic_store_n(&entry_at(t, place)->expires, SET_FREE, __ATOMIC_SEQ_CST);
+		__atomic_fetch_sub(&h->used, 1, __ATOMIC_RELAXED);
+	}
+	return 0;
+}
+
+int settable_del(struct settable *t, const struct value_tuple *e, uint32_t now)
+{
+	return each_prefix(t, e, now, del_one);
+}
+
+static void tuple_of(const struct set_table *h, const struct set_entry *e, uint32_t now, struct value_tuple *out)
+{
+	struct set_part_of_key parts[KEYS_MOST];
+	enum config_type types[KEYS_MOST];
+
+	*out = (struct value_tuple){ .packets = e->packets, .bytes = e->bytes };
+	for (int i = 0; i < h->n_types; i++)
+		types[i] = h->type[i];
+	set_layout(types, h->n_types, parts);
+	for (int i = 0; i < h->n_types; i++) {
+		u128 v = parts[i].bits == 128 ? (u128)e->key[parts[i].word] << 64 | e->key[parts[i].word + 1] :
+			 e->key[parts[i].word] >> parts[i].at & low_bits(parts[i].bits);
+
+		out->part[i] = (struct span){ v, by_length(h) ? v | low_bits(width_of(h) - (int)e->key[4]) : v };
+	}
+	if (e->timeout)
+		out->timeout_ms = ms_of_ticks(e->timeout);
+	if (e->expires != SET_NEVER)
+		out->expires_ms = ms_of_ticks(e->expires - now);
+}
+
+void settable_list(const struct settable *t, struct value_tuples *out, uint32_t now)
+{
+	const struct set_table *h = t->m;
+	uint64_t n = ((uint64_t)h->mask + 1) * SET_WAYS;
+
+	for (uint64_t i = 0; i < n; i++) {
+		const struct set_entry e = *entry_at(t, h->entries + i * 8);
+
+		if (!(i & (SET_WAYS - 1)) || !set_alive(e.expires, now))
+			continue;
+		out->v = array_room(out->v, out->n, sizeof(*out->v));
+		tuple_of(h, &e, now, &out->v[out->n++]);
+	}
+	tuples_normalise(out, h->n_types);
+}
+
+/* ---- the whole */
+
+static int fill_spans(struct settable *t, const struct set *s, uint32_t now)
+{
+	int err = 0;
+
+	for (int i = 0; i < s->elements.n && !err; i++) {
+		struct value_tuple e = { .part[0] = s->elements.v[i] };
+
+		err = settable_head(t)->kind == SET_ADDRESS4 ? settable_add4(t, e.part[0].lo, e.part[0].hi) : settable_put(t, &e, now);
+	}
+	return err;
+}
+
+int settable_put_spans(struct settable *t, const struct spans *s, uint32_t now)
+{
+	for (int i = 0; i < s->n; i++)
+		if (settable_put(t, &(struct value_tuple){ .part[0] = s->v[i] }, now))
+			return 1;
+	return 0;
+}
+
+int settable_fill(struct settable *t, const struct set *s, uint32_t now)
+{
+	int err = 0;
+
+	if (!set_is_tupled(s))
+		return fill_spans(t, s, now);
+	for (int i = 0; i < s->tuples.n && !err; i++) {
+		settable_head(t)->flags |= s->tuples.v[i].comment ? SET_COMMENTED : 0;
+		err = settable_put(t, &s->tuples.v[i], now);
+	}
+	return err;
+}
+
+/* ---- time */
+
+static uint64_t jiffy_ns(void)
+{
+	struct timespec t;
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &t);
+	return t.tv_nsec ? t.tv_nsec : 4000000;
+}
+
+/* jiffies are kept by the monotonic clock, and begin five minutes before they would wrap in 32 bits (include/linux/jiffies.h). */
+uint32_t settable_now(void)
+{
+	uint64_t ns = jiffy_ns(), hz = 1000000000 / ns;
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return set_tick((uint32_t)(-300 * hz) + (t.tv_sec * 1000000000ull + t.tv_nsec) / ns);
+}
+
+uint32_t ticks_of_ms(uint64_t ms)
+{
+	uint64_t tick_ns = jiffy_ns() << SET_TICK_SHIFT, n = (ms * 1000000 + tick_ns - 1) / tick_ns;
+
+	return n > INT32_MAX ? INT32_MAX : n;
+}
+
+uint64_t ms_of_ticks(uint32_t ticks)
+{
+	return ticks * (jiffy_ns() << SET_TICK_SHIFT) / 1000000;
+}

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""prog_set: sets that are asked by lookup: large ones, elements with times, counters and comments, and what rules put into them. The oracle is Python's
+ipaddress and a dictionary."""
+import ipaddress
+import os
+import random
+import subprocess
+import time
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Dot1Q, Ether
+
+from lab import Instance, opened
+from weirtest import OUT, SEED, XDP_DROP, XDP_PASS
+
+USAGE, NOTHING, REFUSED = 2, 3, 4
+E = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+
+
+@pytest.fixture(scope="module")
+def weir():
+    with opened(Instance(device="out0")) as made:
+        yield made
+
+
+def udp(src="198.51.100.1", dport=53, sport=1000):
+    return bytes(E / IP(src=src, dst="203.0.113.1") / UDP(sport=sport, dport=dport))
+
+
+def udp6(src, dport=53):
+    return bytes(E / IPv6(src=src, dst="2001:db8:ffff::1") / UDP(sport=1000, dport=dport))
+
+
+def weirctl(weir, *words):
+    return subprocess.run([os.path.join(OUT, "weirctl"), *words], env=weir.env, capture_output=True, text=True, check=False)
+
+
+def drops(weir, frame):
+    return weir.xdp(frame)[0] == XDP_DROP
+
+
+def apply(weir, sets, rules, policy="accept"):
+    weir.apply(f"{sets}\nchain ingress {{\npolicy {policy}\n{rules}\n}}\n")
+
+
+def elements(weir, name):
+    (found,) = weir.ctl("set", "list", name)["sets"]
+    return found
+
+
+def networks(rng, family, n):
+    """Prefixes of all lengths that lists have, near one another, so that they meet."""
+    bits = 32 if family == 4 else 128
+    base = 10 << 24 if family == 4 else 0x20010db8 << 96
+    span = 22 if family == 4 else 60
+    out = []
+    for _ in range(n):
+        length = rng.choice((16, 20, 23, 24, 25, 28, 30, 32, 32, 32) if family == 4 else (40, 48, 48, 56, 64, 64, 127, 128, 128))
+        value = base + (rng.getrandbits(span) << (bits - 8 - span if family == 4 else bits - 32 - span))
+        if family == 6 and length > 64:
+            value |= rng.getrandbits(8)
+        out.append(ipaddress.ip_network((value >> (bits - length) << (bits - length), length)))
+    return out
+
+
+def probes(rng, nets, n):
+    """Addresses at the edges of networks, inside, and one beside."""
+    for _ in range(n):
+        net = rng.choice(nets)
+        first, last = int(net[0]), int(net[-1])
+        value = rng.choice((first, last, first - 1, last + 1, rng.randint(first, last)))
+        yield ipaddress.ip_address(value) if net.version == 4 else ipaddress.IPv6Address(value)
+
+
+def is_in(nets, address):
+    """By length: as many look-ups as there are lengths."""
+    bits = 32 if address.version == 4 else 128
+    return any((length, int(address) >> (bits - length)) in nets for length in range(bits + 1))
+
+
+def indexed(nets):
+    return {(n.prefixlen, int(n[0]) >> (n.max_prefixlen - n.prefixlen)) for n in nets}
+
+
+@pytest.mark.parametrize("notes", ("", "; counter"))
+@pytest.mark.parametrize("family", (4, 6))
+def test_prefixes_of_all_lengths(weir, family, notes):
+    rng = random.Random(f"{SEED} {family} {notes}")
+    print("WEIR_SEED", SEED)
+    nets = networks(rng, family, 3000)
+    kind = "ipv4_addr" if family == 4 else "ipv6_addr"
+    apply(weir, f"set many {{ type {kind}; flags interval{notes}; elements = {{ {', '.join(map(str, nets))} }} }}",
+          f"ip{'6' if family == 6 else ''} saddr @many drop")
+    assert elements(weir, "many")["table"]
+    index = indexed(nets)
+    for address in probes(rng, nets, 1500):
+        frame = udp(str(address)) if family == 4 else udp6(str(address))
+        assert drops(weir, frame) == is_in(index, address), address
+
+
+@pytest.mark.parametrize("family", (4, 6))
+def test_elements_come_and_go_in_place(weir, family):
+    """Random additions and deletions; what the program says after each is what a list says."""
+    rng = random.Random(f"{SEED} change {family}")
+    print("WEIR_SEED", SEED)
+    bits, base = (32, 10 << 24) if family == 4 else (128, 0x20010db8 << 96)
+    kind, key, frame = ("ipv4_addr", "ip saddr", udp) if family == 4 else ("ipv6_addr", "ip6 saddr", udp6)
+    members = {ipaddress.ip_address(base + rng.getrandbits(12)) for _ in range(900)}
+    apply(weir, f"set many {{ type {kind}; flags interval; elements = {{ {', '.join(map(str, members))} }} }}", f"{key} @many drop")
+    generation = weir.ctl("export")["configuration"]["generation"]
+    for _ in range(60):
+        some = [ipaddress.ip_address(base + rng.getrandbits(12)) for _ in range(5)]
+        if rng.random() < 0.5:
+            weir.ctl("set", "add", "many", ", ".join(map(str, some)))
+            members |= set(some)
+        else:
+            gone = [a for a in some if a in members] or [next(iter(members))]
+            weir.ctl("set", "del", "many", ", ".join(map(str, gone)))
+            members -= set(gone)
+        for address in some + [ipaddress.ip_address(base + rng.getrandbits(12)) for _ in range(10)]:
+            assert drops(weir, frame(str(address))) == (address in members), address
+    assert weir.ctl("export")["configuration"]["generation"] == generation + 60
+    text = elements(weir, "many")["elements"]
+    listed = set()
+    for word in text.split(", "):
+        ends = word.split("-") if "-" in word else [str(ipaddress.ip_network(word)[0]), str(ipaddress.ip_network(word)[-1])]
+        listed |= {ipaddress.ip_address(n) for n in range(int(ipaddress.ip_address(ends[0])), int(ipaddress.ip_address(ends[1])) + 1)}
+    assert listed == members
+
+
+def test_flows_are_asked_anew_when_a_set_changes(weir):
+    apply(weir, "set many { type ipv4_addr; elements = { %s } }" % ", ".join(f"10.1.{n >> 8}.{n & 255}" for n in range(600)), "ip saddr @many drop")
+    segment = bytes(E / IP(src="10.2.0.1", dst="203.0.113.1") / TCP(sport=999, dport=80, flags="A"))
+    assert not drops(weir, segment) and not drops(weir, segment)
+    weir.ctl("set", "add", "many", "10.2.0.1")
+    assert drops(weir, segment)
+    weir.ctl("set", "del", "many", "10.2.0.1")
+    assert not drops(weir, segment)
+
+
+def test_not_in_a_set_asks_for_the_family(weir):
+    apply(weir, "set s { type ipv4_addr; flags timeout; elements = { 10.0.0.1 } }", "ip saddr != @s drop")
+    assert not drops(weir, udp("10.0.0.1"))
+    assert drops(weir, udp("10.0.0.2"))
+    assert not drops(weir, udp6("2001:db8::1"))
+
+
+def test_a_time_passes(weir):
+    apply(weir, "set s { type ipv4_addr; timeout 1h; elements = { 10.0.0.1 timeout 300ms, 10.0.0.2 } }", "ip saddr @s drop")
+    assert drops(weir, udp("10.0.0.1")) and drops(weir, udp("10.0.0.2"))
+    time.sleep(0.5)
+    assert not drops(weir, udp("10.0.0.1")) and drops(weir, udp("10.0.0.2"))
+    assert elements(weir, "s")["count"] == 1
+    weir.ctl("set", "add", "s", "10.0.0.1 timeout 1h")
+    assert drops(weir, udp("10.0.0.1"))
+
+
+def test_elements_count_what_their_rule_matched(weir):
+    apply(weir, "set s { type ipv4_addr . inet_service; counter; elements = { 10.0.0.1 . 53, 10.0.0.2 . 53 comment \"second\" } }",
+          "ip saddr . udp dport @s udp sport 1000 drop")
+    for _ in range(3):
+        drops(weir, udp("10.0.0.1"))
+    drops(weir, udp("10.0.0.1", sport=1001))	# in the set, but the rule asks for more
+    drops(weir, udp("10.0.0.2"))
+    assert elements(weir, "s")["elements"] == ("10.0.0.1 . 53 counter packets 3 bytes 84, "
+                                               "10.0.0.2 . 53 counter packets 1 bytes 28 comment \"second\"")
+    text = weir.ctl("export")["configuration"]["text"]
+    assert "counter packets 3 bytes 84" in text and 'comment "second"' in text
+    weir.apply(text)
+    assert "counter packets 3 bytes 84" in elements(weir, "s")["elements"]
+    weir.ctl("set", "del", "s", "10.0.0.2 . 53")
+    weir.ctl("set", "add", "s", "10.0.0.2 . 53")
+    assert "second" not in elements(weir, "s")["elements"]
+
+
+def test_rules_add_elements(weir):
+    """A port knock: who asks port 7000 may ask port 22 for a while."""
+    apply(weir, "set knocked { type ipv4_addr; flags dynamic, timeout; timeout 1h; size 3 }",
+          "udp dport 7000 add @knocked { ip saddr timeout 400ms } drop\nudp dport 22 ip saddr @knocked accept", policy="drop")
+    assert drops(weir, udp("10.0.0.1", 22))
+    drops(weir, udp("10.0.0.1", 7000))
+    assert not drops(weir, udp("10.0.0.1", 22)) and drops(weir, udp("10.0.0.2", 22))
+    assert elements(weir, "knocked")["elements"].startswith("10.0.0.1 timeout 4")
+    time.sleep(0.6)
+    assert drops(weir, udp("10.0.0.1", 22))
+
+
+def test_add_leaves_the_time_update_begins_it_anew(weir):
+    for how, left in (("add", False), ("update", True)):
+        apply(weir, f"set s_{how} {{ type ipv4_addr; flags dynamic, timeout }}",
+              f"udp dport 7000 {how} @s_{how} {{ ip saddr timeout 500ms }} drop\nip saddr @s_{how} drop")
+        drops(weir, udp("10.0.0.1", 7000))
+        time.sleep(0.3)
+        drops(weir, udp("10.0.0.1", 7000))
+        time.sleep(0.35)
+        assert drops(weir, udp("10.0.0.1", 22)) == left, how
+
+
+def test_a_full_set_takes_no_more_and_the_rule_does_not_match(weir):
+    apply(weir, "set s { type ipv4_addr . inet_service; flags dynamic; size 100 }", "add @s { ip saddr . udp dport } accept", policy="drop")
+    passed = [not drops(weir, udp(f"10.0.{n >> 8}.{n & 255}", n)) for n in range(1, 301)]
+    assert passed == [True] * 100 + [False] * 200
+    found = elements(weir, "s")
+    assert found["count"] == 100 and found["refused"] == 200
+    assert not drops(weir, udp("10.0.0.1", 1))		# is in it
+    # what the rules have learnt stays when the same text comes again, and when rules change
+    apply(weir, "set s { type ipv4_addr . inet_service; flags dynamic; size 100 }", "udp dport 99 accept\nadd @s { ip saddr . udp dport } accept", policy="drop")
+    assert elements(weir, "s")["count"] == 100
+    apply(weir, "set s { type ipv4_addr . inet_service; flags dynamic; size 200 }", "add @s { ip saddr . udp dport } accept", policy="drop")
+    assert elements(weir, "s")["count"] == 100
+
+
+def test_keys_of_many_parts(weir):
+    """Wide and narrow ones, of bits of fields too."""
+    apply(weir, "set s { type ipv6_addr . inet_service . ether_addr . dscp; flags dynamic }",
+          "udp dport 7000 add @s { ip6 saddr . udp sport . ether saddr . ip6 dscp } accept\nip6 saddr . udp sport . ether saddr . ip6 dscp @s drop")
+    make = lambda src="2001:db8::1", sport=5, dport=1, mac="02:00:00:00:00:01", tos=0xb8: bytes(
+        Ether(src=mac, dst="02:00:00:00:00:02") / Dot1Q(vlan=7) / IPv6(src=src, dst="2001:db8::2", tc=tos) / UDP(sport=sport, dport=dport))
+    drops(weir, make(dport=7000))
+    assert elements(weir, "s")["elements"] == "2001:db8::1 . 5 . 02:00:00:00:00:01 . ef"
+    assert drops(weir, make()) and drops(weir, make(tos=0xbb))	# ECN is not part of it
+    for other in (dict(src="2001:db8::3"), dict(sport=6), dict(mac="02:00:00:00:00:03"), dict(tos=0)):
+        assert not drops(weir, make(**other)), other
+
+
+def test_what_lacks_the_key_is_in_no_set(weir):
+    apply(weir, "set s { type inet_service; flags timeout; elements = { 0, 53 } }", "th dport @s drop")
+    assert drops(weir, udp()) and drops(weir, udp(dport=0))
+    assert not drops(weir, bytes(E / IP(src="10.0.0.1", dst="10.0.0.2") / ICMP()))
+    later = bytes(E / IP(src="10.0.0.1", dst="10.0.0.2", proto=17, frag=100) / bytes.fromhex("0035003500080000"))
+    assert not drops(weir, later)
+
+
+def test_load_makes_it_what_the_file_says(weir, tmp_path):
+    apply(weir, "set s { type ipv4_addr; flags interval, timeout }\nset few { type ipv4_addr; flags interval; elements = { 10.0.0.0/24 } }",
+          "ip saddr @s drop\nip saddr @few drop")
+    listed = tmp_path / "list"
+    listed.write_text("# a list\n192.0.2.0/24\n198.51.100.7 timeout 1h comment \"one\"\n\n203.0.113.1, 203.0.113.2\n")
+    weir.ctl("set", "load", "s", str(listed))
+    assert elements(weir, "s")["count"] == 4
+    assert drops(weir, udp("192.0.2.9")) and drops(weir, udp("203.0.113.2")) and not drops(weir, udp("203.0.113.3"))
+    listed.write_text("\n".join(f"10.7.{n >> 7}.{n * 2 & 255}" for n in range(2000)))
+    weir.ctl("set", "load", "few", str(listed))
+    assert drops(weir, udp("10.7.0.8")) and not drops(weir, udp("10.0.0.9")) and elements(weir, "few")["table"]
+    weir.ctl("set", "flush", "few")
+    assert elements(weir, "few")["count"] == 0 and not drops(weir, udp("10.7.0.8"))
+    listed.write_text("10.0.0.1\nten\n")
+    done = weirctl(weir, "set", "load", "few", str(listed))
+    assert done.returncode == USAGE and f"{listed}:2:1: " in done.stderr
+
+
+def test_words_that_cannot_be(weir):
+    apply(weir, "set s { type ipv4_addr; flags timeout; elements = { 10.0.0.1 } }\nset fixed { type ipv4_addr; flags constant; elements = { 10.0.0.1 } }",
+          "ip saddr @s drop\nip saddr @fixed drop")
+    for words, code, says in ((("del", "s", "10.0.0.2"), NOTHING, "not all of it is in set s"), (("add", "s", "10.0.0.0/24"), USAGE, "takes no ranges"),
+                              (("add", "none", "10.0.0.1"), NOTHING, "no set is named none"), (("add", "fixed", "10.0.0.2"), REFUSED, "flags constant"),
+                              (("add", "s", "10.0.0.2 timeout 5x"), USAGE, "is not a duration"), (("delete", "s"), REFUSED, "rules look up @s")):
+        done = weirctl(weir, "set", *words)
+        assert done.returncode == code and says in done.stderr, (words, done)
+    assert elements(weir, "s")["count"] == 1
+
+
+def test_a_million_elements(weir, tmp_path):
+    """They load, one comes and goes, and a change of the rules leaves them where they are."""
+    rng = random.Random(f"{SEED} million")
+    nets = {rng.getrandbits(32) for _ in range(500_000)}
+    listed = tmp_path / "list"
+    listed.write_text("\n".join(str(ipaddress.IPv4Address(a)) for a in nets) + "\n" +
+                      "\n".join(f"{ipaddress.IPv4Address(rng.getrandbits(24) << 8)}/24" for _ in range(500_000)))
+    apply(weir, "set big { type ipv4_addr; flags interval; elements = { 192.0.2.1 } }", "ip saddr @big drop")
+    weir.ctl("set", "load", "big", str(listed))
+    for address in rng.sample(sorted(nets), 200):
+        assert drops(weir, udp(str(ipaddress.IPv4Address(address))))
+    begin = time.monotonic()
+    for n in range(20):
+        weir.ctl("set", "add", "big", f"100.64.{n}.1")
+        assert drops(weir, udp(f"100.64.{n}.1"))
+        weir.ctl("set", "del", "big", f"100.64.{n}.1")
+    print("a command and its process:", (time.monotonic() - begin) / 40)
+    weir.ctl("rule", "add", "ingress", "udp dport 99 drop")
+    assert drops(weir, udp(str(ipaddress.IPv4Address(next(iter(nets))))))

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* unit_set: the tables of sets against what they are to hold, under random additions and deletions: addresses against a map with a bit for each address of
+ * a few networks, elements against a list. The lookups are those of the datapath. WEIR_SEED repeats a run. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include "../ctl/settable.h"	/* before cmocka.h, whose macro fail() hides ours */
+#include <cmocka.h>
+
+static uint64_t state;
+
+static uint64_t rnd(void)	/* splitmix64 (Steele, Lea, Flood 2014) */
+{
+	uint64_t z = state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static struct settable table(const struct set *s, int more)
+{
+	int class = settable_class(s, more);
+	struct settable t = { .size = settable_size(class) };
+
+	assert_true(class >= 0);
+	t.m = aligned_alloc(4096, t.size);
+	assert_non_null(t.m);
+	memset(t.m, 0, t.size);
+	settable_init(&t, s, rnd());
+	return t;
+}
+
+/* ---- IPv4 addresses: two /16, and what stands at their sides */
+
+enum { NET = 10 << 24, SPACE = 1 << 17, CHANGES = 20000, LOOKS = 40 };
+
+static struct set addresses4(void)
+{
+	return (struct set){ .name = (char *)"s", .type = TYPE_IPV4_ADDR, .types = { TYPE_IPV4_ADDR }, .n_types = 1, .interval = true };
+}
+
+static int has4(const struct settable *t, uint32_t a)
+{
+	return set4_has(t->m, t->m, a, t->size);
+}
+
+static void random_range(uint32_t *lo, uint32_t *hi)
+{
+	static const uint32_t sizes[] = { 1, 1, 1, 2, 16, 17, 200, 256, 512, 1000, 5000 };
+	uint32_t size = sizes[rnd() % 11], spread = rnd() % 4 ? SPACE : 1024;
+
+	*lo = rnd() % spread;
+	if (rnd() % 2)
+		*lo &= -(size & -size);
+	*hi = *lo + size - 1 < SPACE ? *lo + size - 1 : SPACE - 1;
+}
+
+static void listed4(const struct settable *t, const uint8_t *in)
+{
+	struct spans s = {};
+	uint32_t next = 0;
+
+	settable_list4(t, &s);
+	for (int i = 0; i < s.n; i++) {
+		uint32_t lo = s.v[i].lo - NET, hi = s.v[i].hi - NET;
+
+		assert_true(hi < SPACE && lo <= hi && (!i || lo > next));
+		for (; next < lo; next++)
+			assert_false(in[next]);
+		for (; next <= hi; next++)
+			assert_true(in[next]);
+	}
+	for (; next < SPACE; next++)
+		assert_false(in[next]);
+	spans_free(&s);
+}
+
+static void addresses(void **unused)
+{
+	struct set s = addresses4();
+	struct settable t = table(&s, 1);
+	uint8_t *in = calloc(SPACE, 1);
+
+	(void)unused;
+	for (int i = 0; i < CHANGES; i++) {
+		bool add = rnd() % 5 < 3;
+		uint32_t lo, hi;
+
+		random_range(&lo, &hi);
+		memset(in + lo, add, hi - lo + 1);
+		assert_int_equal((add ? settable_add4 : settable_del4)(&t, NET + lo, NET + hi), 0);
+		for (int n = 0; n < LOOKS; n++) {
+			uint32_t a = n < LOOKS / 2 ? rnd() % SPACE : (lo + rnd() % (hi - lo + 3) - 1) % SPACE;
+
+			assert_int_equal(has4(&t, NET + a), in[a]);
+		}
+		if (i % 2000 == 0)
+			listed4(&t, in);
+	}
+	assert_false(has4(&t, NET - 1));
+	assert_false(has4(&t, NET + SPACE));
+	settable_del4(&t, 0, ~0u);
+	for (uint32_t i = 0; i < SPACE; i++)
+		assert_false(has4(&t, NET + i));
+	settable_add4(&t, 0, ~0u);
+	assert_true(has4(&t, 0) && has4(&t, ~0u) && has4(&t, NET));
+	free(in);
+	free(t.m);
+}
+
+/* As many addresses as the table is sized for, in no order: all fit, all are found, what is beside them is not. */
+static void many_addresses(void **unused)
+{
+	enum { N = 1000000 };
+	struct set s = addresses4();
+	struct settable t;
+	uint64_t odd = rnd() | 1;
+
+	(void)unused;
+	for (int i = 0; i < N; i++) {
+		uint32_t a = (uint32_t)(i * odd * 2);
+
+		spans_add(&s.elements, a, a);
+	}
+	spans_normalise(&s.elements);
+	t = table(&s, 1);
+	assert_int_equal(settable_fill(&t, &s, 0), 0);
+	for (int i = 0; i < s.elements.n; i++) {
+		assert_true(has4(&t, s.elements.v[i].lo));
+		assert_false(has4(&t, s.elements.v[i].lo + 1));
+	}
+	spans_free(&s.elements);
+	free(t.m);
+}
+
+/* ---- elements */
+
+enum { KEYS = 3000, SIZE = 2000 };
+
+static struct set pairs(void)
+{
+	return (struct set){ .name = (char *)"s", .type = TYPE_IPV6_ADDR, .types = { TYPE_IPV6_ADDR, TYPE_INET_SERVICE, TYPE_IPV4_ADDR },
+			     .n_types = 3, .dynamic = true, .noted = true, .size = SIZE };
+}
+
+static struct value_tuple pair(uint32_t i)
+{
+	struct value_tuple e = {};
+	u128 a = (u128)(i * 0x9e3779b97f4a7c15ull) << 64 | i;
+
+	e.part[0] = (struct span){ a, a };
+	e.part[1] = (struct span){ i & 0xffff, i & 0xffff };
+	e.part[2] = (struct span){ ~i, ~i };
+	return e;
+}
+
+static void elements(void **unused)
+{
+	struct set s = pairs();
+	struct settable t = table(&s, 1);
+	uint32_t *until = calloc(KEYS, sizeof(*until)), now = ~0u - 5000, n = 0;	/* the clock wraps */
+	struct value_tuples list = {};
+
+	(void)unused;
+	for (int i = 0; i < 100000; i++, now += rnd() % 8 == 0) {
+		uint32_t k = rnd() % KEYS;
+		struct value_tuple e = pair(k);
+		bool in = until[k] && (int32_t)(until[k] - now) > 0;
+
+		if (now < 2)
+			continue;
+		assert_int_equal(settable_has(&t, &e, now), in);
+		e.timeout_ms = ms_of_ticks(1 + rnd() % 400);
+		if (rnd() % 3 == 0) {
+			settable_del(&t, &e, now);
+			until[k] = 0;
+		} else if (!settable_put(&t, &e, now)) {
+			until[k] = set_until(now, ticks_of_ms(e.timeout_ms));
+		}
+	}
+	settable_list(&t, &list, now);
+	for (uint32_t k = 0; k < KEYS; k++)
+		n += until[k] && (int32_t)(until[k] - now) > 0;
+	assert_int_equal(list.n, n);
+	assert_true(settable_head(&t)->used <= SIZE);
+	tuples_free(&list);
+	free(until);
+	free(t.m);
+}
+
+/* A set takes `size` elements, not one more, and again when one has gone. */
+static void full(void **unused)
+{
+	struct set s = pairs();
+	struct settable t = table(&s, 1);
+	struct value_tuple e;
+
+	(void)unused;
+	for (uint32_t i = 0; i < SIZE; i++) {
+		e = pair(i);
+		assert_int_equal(settable_put(&t, &e, 10), 0);
+	}
+	e = pair(SIZE);
+	assert_int_equal(settable_put(&t, &e, 10), -1);
+	e = pair(7);
+	settable_del(&t, &e, 10);
+	assert_false(settable_has(&t, &e, 10));
+	e = pair(SIZE);
+	assert_int_equal(settable_put(&t, &e, 10), 0);
+	free(t.m);
+}
+
+/* A range is the prefixes it is made of, and goes with them. */
+static void prefixes(void **unused)
+{
+	struct set s = { .name = (char *)"s", .type = TYPE_IPV6_ADDR, .types = { TYPE_IPV6_ADDR }, .n_types = 1, .interval = true };
+	struct settable t;
+	struct value_tuples list = {};
+	u128 net = (u128)0x20010db8 << 96;
+
+	(void)unused;
+	for (int i = 0; i < 600; i++)
+		spans_add(&s.elements, net + ((u128)i << 80) + 3, net + ((u128)i << 80) + 100);
+	t = table(&s, 1);
+	assert_int_equal(settable_fill(&t, &s, 0), 0);
+	settable_list(&t, &list, 10);
+	assert_int_equal(list.n, 600 * 8);	/* 3 4/126 8/125 16/124 32/123 64/123 96/126 100 */
+	tuples_free(&list);
+	spans_free(&s.elements);
+	free(t.m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(addresses), cmocka_unit_test(many_addresses), cmocka_unit_test(elements), cmocka_unit_test(full), cmocka_unit_test(prefixes),
+	};
+	const char *text = getenv("WEIR_SEED");
+
+	if (text && *text)
+		state = strtoull(text, NULL, 0);
+	else if (getrandom(&state, sizeof(state), 0) != sizeof(state))
+		state = 1;
+	printf("WEIR_SEED=%llu\n", (unsigned long long)state);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

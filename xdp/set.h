@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* set: what rules ask of sets that are not compiled into them, once for a packet and before the rules are looked at, and what rules put into sets. */
+#pragma once
+#include "key.h"
+#include "memory.h"
+#include "program.h"
+
+static __always_inline const struct set_lookup *lookup_at(const struct filter_key *k, __u32 place, __u32 size)
+{
+	const void *m = filter_memory(k->chain, size);
+
+	return m ? words_at(m, place, sizeof(struct set_lookup) / 8, size) : 0;
+}
+
+/* The description at `place` of the chain's memory, to k->lookup. */
+__noinline int set_load(struct filter_key *k, __u32 place)
+{
+	const struct set_lookup *l;
+
+	if (!k)
+		return 0;
+	if (k->size == FILTER_SMALL)
+		l = lookup_at(k, place, FILTER_SMALL);
+	else if (k->size == FILTER_MEDIUM)
+		l = lookup_at(k, place, FILTER_MEDIUM);
+	else
+		l = lookup_at(k, place, FILTER_LARGE);
+	if (!l)
+		return 0;
+	k->lookup = *l;
+	return 1;
+}
+
+/* ---- the key */
+
+/* Puts a part of the key in its place; 0 if the packet lacks the field. */
+__noinline int set_part(struct filter_key *k, __u32 i)
+{
+	__u64 hi = 0, lo, word;
+	__u32 field;
+
+	if (!k || i >= SET_PARTS)
+		return 0;
+	field = k->lookup.part[i].field;
+	if (field == FIELD_SADDR4 || field == FIELD_DADDR4) {
+		if (k->family != 4)
+			return 0;
+		lo = (field == FIELD_SADDR4 ? k->saddr[0] : k->daddr[0]) >> 32;
+	} else if (field == FIELD_SPORT || field == FIELD_DPORT) {
+		if (!k->has_ports)
+			return 0;
+		lo = field == FIELD_SPORT ? k->ports >> 16 : k->ports & 0xffff;
+	} else if (field == FIELD_L4PROTO || field == FIELD_FAMILY) {
+		if (!k->family)
+			return 0;
+		lo = field == FIELD_FAMILY ? k->family : k->proto;
+	} else {
+		if (field >= FIELD_COUNT || !(k->present >> field & 1))
+			return 0;
+		hi = k->hi[field];
+		lo = k->lo[field];
+	}
+	word = k->lookup.part[i].word;
+	if (word >= SET_KEY_WORDS)
+		return 0;
+	if (k->lookup.part[i].bits < 128) {
+		lo = lo >> (k->lookup.part[i].from & 63) & ((2ull << ((k->lookup.part[i].bits - 1) & 63)) - 1);
+		k->query.key[word] |= lo << (k->lookup.part[i].at & 63);
+		return 1;
+	}
+	k->query.key[word] = hi;
+	if (++word >= SET_KEY_WORDS)
+		return 0;
+	k->query.key[word] = lo;
+	return 1;
+}
+
+__noinline int set_key(struct filter_key *k)
+{
+	if (!k)
+		return 0;
+	for (int i = 0; i < SET_KEY_WORDS; i++)
+		k->query.key[i] = 0;
+	for (__u32 i = 0; i < SET_PARTS && i < k->lookup.n_parts; i++)
+		if (!set_part(k, i))
+			return 0;
+	k->query.now = set_tick(bpf_jiffies64());
+	return 1;
+}
+
+/* ---- the tables, a function each for each size */
+
+static __always_inline void *set_memory(void *outer, __u32 index)
+{
+	void *inner = bpf_map_lookup_elem(outer, &index);
+	__u32 zero = 0;
+
+	return inner ? bpf_map_lookup_elem(inner, &zero) : 0;
+}
+
+static __always_inline __u64 set_mask(__u32 length)
+{
+	return !length ? 0 : length >= 64 ? ~0ull : ~0ull << ((64 - length) & 63);
+}
+
+/* The key under the nth prefix length. */
+static __always_inline int set_shorten(struct filter_key *k, const struct set_table *t, const __u64 *whole, __u32 n)
+{
+	__u32 length = t->length[n & (SET_LENGTHS - 1)];
+
+	k->query.key[0] = whole[0] & set_mask(length);
+	k->query.key[1] = whole[1] & set_mask(length < 64 ? 0 : length - 64);
+	k->query.key[4] = length;
+	return 1;
+}
+
+static __always_inline int set_count(struct set_entry *e, const struct filter_key *k)
+{
+	__sync_fetch_and_add(&e->packets, k->packets);
+	__sync_fetch_and_add(&e->bytes, k->bytes);
+	return 1;
+}
+
+/* The entry at `place`, found or just claimed, is what the statement wants it to be. */
+static __always_inline int set_put(struct filter_key *k, void *m, __u32 place, __u32 size)
+{
+	struct set_table *t = m;
+	__u32 timeout = k->lookup.timeout ? k->lookup.timeout : t->timeout, had;
+	struct set_entry *e = (struct set_entry *)words_at(m, place, 8, size);
+
+	if (!k->query.found) {
+		set_fill(m, t, &k->query, place, timeout, size);
+	} else if (k->lookup.update == SET_UPDATE) {
+		had = *(volatile __u32 *)&e->expires;
+		if (set_alive(had, k->query.now))
+			__sync_val_compare_and_swap(&e->expires, had, set_until(k->query.now, timeout));
+	}
+	return t->flags & SET_COUNTS ? set_count(e, k) : 1;
+}
+
+static __always_inline int set_refuse(struct set_table *t)
+{
+	__sync_fetch_and_add(&t->refused, 1);
+	return 0;
+}
+
+/* probe: k->query.key is in the set, and k->query.found its entry. ask: the same for the key as the packet has it. put: behind probe; not from within, as
+ * the stack is short at tc. */
+#define SET_FUNCTIONS(name, bits) \
+__noinline __u32 name##_find(struct filter_key *k, __u32 index, __u32 n) \
+{ \
+	const void *m = set_memory(&name, index); \
+ \
+	return k && m ? set_find(m, m, &k->query, n, 1u << bits) : 0; \
+} \
+ \
+__noinline __u32 name##_claim(struct filter_key *k, __u32 index, __u32 n) \
+{ \
+	void *m = set_memory(&name, index); \
+ \
+	return k && m ? set_claim(m, m, &k->query, n, 1u << bits) : 0; \
+} \
+ \
+__noinline int name##_probe(struct filter_key *k, __u32 index) \
+{ \
+	const struct set_table *t = set_memory(&name, index); \
+ \
+	if (!k || !t) \
+		return 0; \
+	k->query.hash = set_hash(k->query.key, t->seed); \
+	k->query.found = set_find(t, t, &k->query, 0, 1u << bits); \
+	for (__u32 n = 1; n < SET_TRIES && !k->query.found && set_spills(t, t, &k->query, 1u << bits); n++) \
+		k->query.found = name##_find(k, index, n); \
+	return !!k->query.found; \
+} \
+ \
+__noinline int name##_ask(struct filter_key *k, __u32 index) \
+{ \
+	const struct set_table *t = set_memory(&name, index); \
+	__u64 whole[2]; \
+ \
+	if (!k || !t) \
+		return 0; \
+	if (t->kind == SET_ADDRESS4) \
+		return bits > 22 && set4_has(t, t, k->query.key[0] >> 32, 1u << bits); \
+	if (!t->n_lengths) \
+		return name##_probe(k, index); \
+	whole[0] = k->query.key[0]; \
+	whole[1] = k->query.key[1]; \
+	for (__u32 n = 0; n < SET_LENGTHS && n < t->n_lengths; n++) \
+		if (set_shorten(k, t, whole, n) && name##_probe(k, index)) \
+			return 1; \
+	return 0; \
+} \
+ \
+__noinline int name##_put(struct filter_key *k, __u32 index) \
+{ \
+	void *m = set_memory(&name, index); \
+	__u32 place; \
+ \
+	if (!k || !m) \
+		return 0; \
+	place = k->query.found; \
+	for (__u32 n = 0; n < SET_TRIES && !place; n++) \
+		place = name##_claim(k, index, n); \
+	return place ? set_put(k, m, place, 1u << bits) : set_refuse(m); \
+} \
+ \
+__noinline int name##_count(struct filter_key *k, __u32 index) \
+{ \
+	void *m = set_memory(&name, index); \
+ \
+	return k && m ? set_count((struct set_entry *)words_at(m, k->query.found, 8, 1u << bits), k) : 0; \
+}
+
+SET_SIZES(SET_FUNCTIONS)
+
+enum set_do { SET_DO_ASK, SET_DO_PROBE, SET_DO_PUT, SET_DO_COUNT };
+
+static __always_inline int set_do(struct filter_key *k, enum set_do what, __u32 slot, __u64 word)
+{
+	__u32 index = slot << 1 | SET_SLOT_COPY(word);
+
+#define SET_CASE(name, bits) \
+	if (SET_SLOT_CLASS(word) == SET_CLASS_##name) \
+		return what == SET_DO_ASK ? name##_ask(k, index) : what == SET_DO_PROBE ? name##_probe(k, index) : \
+		       what == SET_DO_PUT ? name##_put(k, index) : name##_count(k, index);
+	SET_SIZES(SET_CASE)
+#undef SET_CASE
+	return 0;
+}
+
+static __always_inline __u64 set_word(__u32 slot)
+{
+	__u64 *w = bpf_map_lookup_elem(&set_slots, &slot);
+
+	return w ? *(volatile __u64 *)w : 0;
+}
+
+/* ---- what the filter calls */
+
+/* The nth lookup, into the field that stands for it. */
+__noinline int set_ask(struct filter_key *k, __u32 n)
+{
+	__u32 field = FIELD_SET0 + n, slot;
+	__u64 word;
+
+	if (!k || n >= FILTER_LOOKUPS)
+		return 0;
+	k->query.found = 0;
+	slot = k->lookup.slot;
+	word = set_word(slot);
+	k->lo[field] = word && set_do(k, SET_DO_ASK, slot, word);
+	k->present |= FIELD_BIT(field);
+	k->element[n] = k->query.found;
+	k->slot[n] = word | (__u64)slot << 8;
+	return 0;
+}
+
+/* All lookups of a chain; `fields`: those of FIELDS_SET that it has. */
+__noinline int filter_sets(struct filter_key *k, __u32 place, __u64 fields)
+{
+	if (!k)
+		return 0;
+	for (__u32 n = 0; n < FILTER_LOOKUPS; n++) {
+		if (!(fields >> (FIELD_SET0 + n) & 1))
+			continue;
+		if (set_load(k, place + n * (sizeof(struct set_lookup) / 8)) && set_key(k))
+			set_ask(k, n);
+	}
+	return 0;
+}
+
+/* A rule of RULE_SET_BIT matches: elements that count are told, and it adds its own. 0: there was no room, so the rule does not match. */
+__noinline int set_touch(struct filter_key *k)
+{
+	__u64 word;
+
+	if (!k)
+		return 0;
+	for (__u32 n = 0; n < FILTER_LOOKUPS && !has(FEATURE_SHOW); n++) {
+		if (!(k->lookup.counted >> n & 1) || !k->element[n])
+			continue;
+		k->query.found = k->element[n];
+		set_do(k, SET_DO_COUNT, k->slot[n] >> 8, k->slot[n]);
+	}
+	if (!k->lookup.update || has(FEATURE_SHOW))
+		return 1;
+	word = set_word(k->lookup.slot);
+	if (!word || !set_key(k))
+		return 0;
+	k->query.found = 0;
+	set_do(k, SET_DO_PROBE, k->lookup.slot, word);
+	return set_do(k, SET_DO_PUT, k->lookup.slot, word);
+}
+
+static __always_inline int filter_touch(struct filter_key *k, __u32 place)
+{
+	return set_load(k, place) && set_touch(k);
+}

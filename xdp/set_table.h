@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* set_table: looking into the tables of maps/set.h, and adding to them. Compiled for user space too, where ctl fills tables by the same functions. */
+#pragma once
+#include "../maps/set.h"
+#include "ctz.h"
+#include "words.h"
+
+/* ---- IPv4 addresses */
+
+/* The 16 bits of a block in one bucket; `want`: its tag, and which of its buckets it is, as in the entries. */
+static __always_inline __u32 set4_bits(const void *m, const struct set_table *t, __u32 bucket, __u32 want, __u32 size)
+{
+	const __u32 *b = words_at(m, t->buckets + (__u64)bucket * 8, 8, size);
+	__u32 found = 0;
+
+	for (int i = 0; i < SET_WAYS4; i++)
+		found |= b[i] >> 16 == want ? b[i] : 0;
+	return found & 0xffff;
+}
+
+static __always_inline int set4_has(const void *m, const struct set_table *t, __u32 address, __u32 size)
+{
+	__u32 net = address >> 8, part, block, tag, bucket, bits;
+
+	part = *word_at(m, t->entries + (net >> 5), size) >> (net & 31) * 2 & 3;
+	if (part < SET_PART_SOME)
+		return part;
+	block = set_permute(address >> 4);
+	bucket = block & t->mask;
+	tag = block >> (t->shift & 31);
+	bits = set4_bits(m, t, bucket, tag, size);
+	for (__u32 n = 1; n < SET_TRIES && !bits && part == SET_PART_ELSEWHERE; n++)
+		bits = set4_bits(m, t, set_bucket4(bucket, tag, n, t->mask), tag | n << 14, size);
+	return bits >> (address & 15) & 1;
+}
+
+/* ---- elements */
+
+struct set_query {
+	__u64 key[SET_KEY_WORDS];
+	__u64 hash;
+	__u32 now;			/* ticks */
+	__u32 found;			/* place of the entry; 0: none */
+};
+
+static __always_inline __u64 set_hash(const __u64 *key, __u64 seed)
+{
+	__u64 h = seed;
+
+	for (int i = 0; i < SET_KEY_WORDS; i++) {
+		h = (h ^ key[i]) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 32;
+	}
+	return h * 0xbf58476d1ce4e5b9ull;
+}
+
+static __always_inline int set_alive(__u32 expires, __u32 now)
+{
+	return expires >= SET_FIRST_TICK && (expires == SET_NEVER || (__s32)(expires - now) > 0);
+}
+
+/* The clock in ticks, from jiffies; never one of the times that mean something else. */
+static __always_inline __u32 set_tick(__u64 jiffies)
+{
+	__u32 tick = jiffies >> SET_TICK_SHIFT;
+
+	return tick < SET_FIRST_TICK ? SET_FIRST_TICK : tick == SET_NEVER ? SET_NEVER - 1 : tick;
+}
+
+static __always_inline __u32 set_until(__u32 now, __u32 timeout)
+{
+	return timeout ? set_tick((__u64)(now + timeout) << SET_TICK_SHIFT) : SET_NEVER;
+}
+
+static __always_inline __u32 set_tag(__u64 hash)
+{
+	return hash >> 32 | 1;
+}
+
+/* The nth bucket of a key: where the 0th is full it is in the next. */
+static __always_inline __u32 set_bucket(const struct set_table *t, __u64 hash, __u32 n)
+{
+	return (hash + n * (hash >> 40 | 1)) & t->mask;
+}
+
+static __always_inline int set_same(const struct set_entry *e, const __u64 *key)
+{
+	__u64 differs = 0;
+
+	for (int i = 0; i < SET_KEY_WORDS; i++)
+		differs |= e->key[i] ^ key[i];
+	return !differs;
+}
+
+static __always_inline struct set_entry *set_entry_at(const void *m, const struct set_table *t, __u32 bucket, __u32 way, __u32 size)
+{
+	return (struct set_entry *)words_at(m, t->entries + ((__u64)bucket * SET_WAYS + way) * 8, 8, size);
+}
+
+/* The place of the live entry of q->key in its nth bucket, or 0. */
+static __always_inline __u32 set_find(const void *m, const struct set_table *t, const struct set_query *q, __u32 n, __u32 size)
+{
+	__u32 bucket = set_bucket(t, q->hash, n), tag = set_tag(q->hash);
+	const __u32 *tags = words_at(m, t->buckets + (__u64)bucket * 8, 8, size);
+
+	__u64 alike = 0;
+
+	for (int i = 1; i < SET_WAYS; i++)	/* without branches: nearly always none or one */
+		alike |= ((__u64)(tags[i] ^ tag) - 1) >> 63 << i;
+	for (int i = 1; i < SET_WAYS && alike; i++, alike &= alike - 1) {
+		__u32 way = ctz64(alike) & (SET_WAYS - 1);
+		const struct set_entry *e = set_entry_at(m, t, bucket, way, size);
+		__u32 before = *(const volatile __u32 *)&e->expires;
+
+		if (!set_alive(before, q->now) || !set_same(e, q->key))
+			continue;
+		if (*(const volatile __u32 *)&e->expires >= SET_FIRST_TICK)	/* not given away meanwhile */
+			return t->entries + (bucket * SET_WAYS + way) * 8;
+	}
+	return 0;
+}
+
+/* Is anything of the bucket in the next ones? */
+static __always_inline int set_spills(const void *m, const struct set_table *t, const struct set_query *q, __u32 size)
+{
+	const __u32 *tags = words_at(m, t->buckets + (__u64)set_bucket(t, q->hash, 0) * 8, 8, size);
+
+	return tags[0];
+}
+
+/* Take a free entry of the nth bucket, or one whose time is over. Its place, or 0. */
+static __always_inline __u32 set_claim(void *m, struct set_table *t, const struct set_query *q, __u32 n, __u32 size)
+{
+	__u32 bucket = set_bucket(t, q->hash, n), full = t->used >= t->limit;
+
+	for (int i = 1; i < SET_WAYS; i++) {
+		struct set_entry *e = set_entry_at(m, t, bucket, i, size);
+		__u32 had = *(volatile __u32 *)&e->expires;
+
+		if (had == SET_BUSY || set_alive(had, q->now) || (full && had == SET_FREE))
+			continue;
+		if (__sync_val_compare_and_swap(&e->expires, had, SET_BUSY) != had)
+			continue;
+		if (had == SET_FREE)
+			__sync_fetch_and_add(&t->used, 1);
+		if (n)
+			__sync_fetch_and_add((__u32 *)words_at(m, t->buckets + (__u64)set_bucket(t, q->hash, 0) * 8, 8, size), 1);
+		return t->entries + (bucket * SET_WAYS + i) * 8;
+	}
+	return 0;
+}
+
+/* The claimed entry becomes that of q->key. Two CPUs that add the same at once may make two; the first is the one that is found, both end with their time,
+ * and ctl takes out both. */
+static __always_inline void set_fill(void *m, const struct set_table *t, const struct set_query *q, __u32 place, __u32 timeout, __u32 size)
+{
+	struct set_entry *e = (struct set_entry *)words_at(m, place, 8, size);
+	__u32 nth = (place - t->entries) / 8, *tags = (__u32 *)words_at(m, t->buckets + nth / 2, 1, size);
+
+	for (int i = 0; i < SET_KEY_WORDS; i++)
+		e->key[i] = q->key[i];
+	e->timeout = timeout;
+	e->packets = e->bytes = 0;
+	tags[nth & 1] = set_tag(q->hash);
+	*(volatile __u32 *)&e->expires = set_until(q->now, timeout);
+}
