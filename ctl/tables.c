@@ -2,14 +2,26 @@
 /* tables: a field's spans → disjoint intervals → classes of values with equal rows. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include "edge.h"
 #include "tables.h"
 
 enum {
-	MAX_BOUNDS = 1 << 22,	/* the datapath's binary search takes 22 steps */
 	WIDE_NODES = 24 << 20,	/* bytes that a trie of wide nodes with its rows may take: a walk of half the steps */
 };
 
+static const size_t HUGE_PAGE = 2 << 20;
+
 /* ---- words */
+
+/* A page fault for each 4 KiB of some MiB takes longer than filling them. */
+void memory_reserve(struct memory *w, uint32_t capacity)
+{
+	size_t bytes = ((size_t)capacity * sizeof(*w->v) + HUGE_PAGE - 1) & -HUGE_PAGE;
+
+	*w = (struct memory){ .v = must(aligned_alloc(HUGE_PAGE, bytes)), .capacity = bytes / sizeof(*w->v) };
+	madvise(w->v, bytes, MADV_HUGEPAGE);
+}
 
 uint32_t memory_take(struct memory *w, uint32_t n)
 {
@@ -45,107 +57,6 @@ uint32_t memory_size(const struct memory *w)
 	size_t bytes = memory_bytes(w);
 
 	return bytes <= FILTER_SMALL ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
-}
-
-/* ---- the edges of a field: where units begin and cease to hold */
-
-struct edge {
-	u128 at;
-	uint32_t unit;
-	int32_t change;		/* +1 or -1 row of the unit */
-};
-
-struct edges {
-	struct edge *v;
-	size_t n, capacity;
-	uint32_t *holds;	/* rows of each unit that hold, for the sweep; at first those that do not ask for the field */
-};
-
-static int edge_order(const void *a, const void *b)
-{
-	const struct edge *x = a, *y = b;
-
-	return x->at < y->at ? -1 : x->at > y->at;
-}
-
-static void edges_add(struct edges *e, u128 at, uint32_t unit, int change)
-{
-	if (e->n == e->capacity) {
-		e->capacity = e->capacity ? e->capacity * 2 : 256;
-		e->v = must(realloc(e->v, e->capacity * sizeof(*e->v)));
-	}
-	e->v[e->n++] = (struct edge){ at, unit, change };
-}
-
-static void edges_span(struct edges *e, u128 lo, u128 hi, u128 max, uint32_t unit)
-{
-	edges_add(e, lo, unit, 1);
-	if (hi < max)
-		edges_add(e, hi + 1, unit, -1);
-}
-
-static void edges_free(struct edges *e)
-{
-	free(e->v);
-	free(e->holds);
-}
-
-/* What a rule asks of a field; false: nothing. */
-typedef bool edges_of(struct edges *e, const struct constraints *k, int field, uint32_t unit);
-
-static bool edges_of_field(struct edges *e, const struct constraints *k, int f, uint32_t unit)
-{
-	const struct spans *s = &k->field[f];
-
-	if (!(k->used & FIELD_BIT(f)))
-		return false;
-	for (int i = 0; i < s->n; i++)
-		edges_span(e, s->v[i].lo, s->v[i].hi, field_max(f), unit);
-	return true;
-}
-
-/* Family and protocol are one value; addresses and what asks for a protocol ask for the family too. */
-static bool edges_of_proto(struct edges *e, const struct constraints *k, int f, uint32_t unit)
-{
-	static const int families[] = { 0, 4, 6 };
-	const uint64_t v4 = FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4), v6 = FIELD_BIT(FIELD_SADDR6) | FIELD_BIT(FIELD_DADDR6);
-	const struct spans *s = &k->field[FIELD_L4PROTO];
-	const u128 max = (1 << CORE_PROTO_BITS) - 1;
-
-	(void)f;
-	for (int i = 0; i < 3; i++) {
-		if (k->used & FIELD_BIT(FIELD_FAMILY) && !(families[i] && spans_have(&k->field[FIELD_FAMILY], families[i])))
-			continue;
-		if ((k->used & v4 && families[i] != 4) || (k->used & v6 && families[i] != 6))
-			continue;
-		if (!(k->used & FIELD_BIT(FIELD_L4PROTO)))
-			edges_span(e, i << 8, i << 8 | 255, max, unit);
-		else if (families[i])
-			for (int n = 0; n < s->n && s->v[n].lo < 256; n++)
-				edges_span(e, i << 8 | s->v[n].lo, i << 8 | (s->v[n].hi < 255 ? s->v[n].hi : 255), max, unit);
-	}
-	return true;
-}
-
-static void edges_collect(struct edges *e, const struct rows *rows, const struct units *u, int field, edges_of *of)
-{
-	memset(e, 0, sizeof(*e));
-	e->holds = must(calloc(u->n_units + 1, sizeof(*e->holds)));
-	for (int r = 0; r < rows->n; r++)
-		if (u->unit_of[r] != ~0u && !of(e, &rows->v[r].k, field, u->unit_of[r]))
-			e->holds[u->unit_of[r]]++;
-	for (uint32_t i = 0, last = ~0u, unit = ~0u; i < u->n_parts; i++) {
-		const struct part *p = &u->part[i];
-
-		if (p->row == last && p->unit == unit)
-			continue;	/* another part of the row in the same group */
-		last = p->row;
-		unit = p->unit;
-		if (!of(e, &rows->v[last].k, field, unit))
-			e->holds[unit]++;
-	}
-	if (e->n)
-		qsort(e->v, e->n, sizeof(*e->v), edge_order);
 }
 
 /* ---- rows, by content */
@@ -363,8 +274,8 @@ static int store_interval(struct memory *w, enum filter_field f, const struct in
 {
 	uint32_t wide = field_is_wide(f), bounds, rows;
 
-	if (t->n > MAX_BOUNDS)
-		return fail(EXIT_FAILED, "the rules cut one field into %u intervals, the limit is %u: use fewer or shorter sets", t->n, MAX_BOUNDS);
+	if (t->n > FIELD_BOUNDS_MOST)
+		return fail(EXIT_FAILED, "the rules cut one field into %u intervals, the limit is %u: use fewer or shorter sets", t->n, FIELD_BOUNDS_MOST);
 	bounds = memory_take(w, t->n << wide);
 	rows = memory_take(w, t->n);
 	for (uint32_t i = 0; i < t->n; i++) {
@@ -379,22 +290,16 @@ static int store_interval(struct memory *w, enum filter_field f, const struct in
 	return 0;
 }
 
-static const struct { enum filter_field field; uint8_t width; edges_of *of; } cores[CORE_COUNT] = {
-	[CORE_PROTO] = { FIELD_L4PROTO, CORE_PROTO_BITS, edges_of_proto },
-	[CORE_SADDR4] = { FIELD_SADDR4, 32, edges_of_field }, [CORE_DADDR4] = { FIELD_DADDR4, 32, edges_of_field },
-	[CORE_SPORT] = { FIELD_SPORT, 16, edges_of_field }, [CORE_DPORT] = { FIELD_DPORT, 16, edges_of_field },
-};
-
 static void store_core(struct memory *w, const struct rows *rows, const struct units *u, enum filter_core core, int bits)
 {
 	struct intervals t;
 	struct edges e;
 
-	edges_collect(&e, rows, u, cores[core].field, cores[core].of);
+	edges_of_core(&e, rows, u, core);
 	intervals_make(&t, w, &e, u->n_units);
-	while (t.n > 1 && t.v[t.n - 1].from >> cores[core].width)	/* values that no packet has */
+	while (t.n > 1 && t.v[t.n - 1].from >> core_width(core))	/* values that no packet has */
 		t.n--;
-	store_trie(w, core, &t, cores[core].width, bits);
+	store_trie(w, core, &t, core_width(core), bits);
 	free(t.v);
 	edges_free(&e);
 }
@@ -405,7 +310,7 @@ static int store_field(struct memory *w, const struct rows *rows, const struct u
 	struct edges e;
 	int err;
 
-	edges_collect(&e, rows, u, f, edges_of_field);
+	edges_of_interval(&e, rows, u, f);
 	intervals_make(&t, w, &e, u->n_units);
 	err = store_interval(w, f, &t);
 	free(t.v);
@@ -415,7 +320,6 @@ static int store_field(struct memory *w, const struct rows *rows, const struct u
 
 int tables_store(struct memory *w, const struct rows *rows, const struct units *u)
 {
-	const uint64_t as_intervals = FIELDS_EXTRA | FIELD_BIT(FIELD_SADDR6) | FIELD_BIT(FIELD_DADDR6);
 	int err = 0;
 
 	for (int i = 0; i < CORE_COUNT; i++) {
@@ -428,108 +332,7 @@ int tables_store(struct memory *w, const struct rows *rows, const struct units *
 		store_core(w, rows, u, i, 4);
 	}
 	for (int f = 0; f < FIELD_COUNT && !err; f++)
-		if (memory_chain(w)->fields & as_intervals & FIELD_BIT(f))
+		if (memory_chain(w)->fields & FIELDS_AS_INTERVALS & FIELD_BIT(f))
 			err = store_field(w, rows, u, f);
 	return err;
-}
-
-/* ---- groups */
-
-static int ceil_log2(uint32_t n)
-{
-	int bits = 0;
-
-	while (bits < 31 && 1u << bits < n)
-		bits++;
-	return bits;
-}
-
-static struct filter_rule rule_record(const struct part *p)
-{
-	return (struct filter_rule){
-		.sport = { p->sport[0], p->sport[1] }, .dport = { p->dport[0], p->dport[1] }, .entry = p->entry,
-		.position = p->row | (p->needs_ports ? FILTER_NEEDS_PORTS : 0), .proto = p->proto, .proto_mask = p->proto_mask,
-		.sshift = p->slength < 32 ? 32 - p->slength : 0, .dshift = p->dlength < 32 ? 32 - p->dlength : 0,
-	};
-}
-
-static void store_record4(struct filter_record4 *r, const struct part *p)
-{
-	*r = (struct filter_record4){ rule_record(p), p->saddr[0] >> 32, p->daddr[0] >> 32 };
-}
-
-static void set_shifts(__u8 shift[2], int length)
-{
-	shift[0] = length >= 64 ? 0 : 64 - length;
-	shift[1] = length <= 64 ? 64 : 128 - length;
-}
-
-static void store_record6(struct filter_record6 *r, const struct part *p)
-{
-	*r = (struct filter_record6){ .rule = rule_record(p) };
-	memcpy(r->saddr, p->saddr, sizeof(r->saddr));
-	memcpy(r->daddr, p->daddr, sizeof(r->daddr));
-	set_shifts(r->sshift, p->slength);
-	set_shifts(r->dshift, p->dlength);
-}
-
-/* Where the part goes in its bucket, or behind it; NULL: the bucket goes on for longer than the datapath follows. */
-static struct filter_rule *place_in_bucket(struct memory *w, uint32_t at, uint32_t words)
-{
-	for (int n = 0; n < FILTER_CHAIN_BUCKETS; n++) {
-		struct filter_rule *first = (struct filter_rule *)(w->v + at), *second = (struct filter_rule *)(w->v + at + words / 2);
-		uint32_t next = first->next;
-
-		if (!first->entry)
-			return first;
-		if (!second->entry)
-			return second;
-		if (!next && n + 1 < FILTER_CHAIN_BUCKETS) {
-			next = memory_take_at(w, words, words);
-			((struct filter_rule *)(w->v + at))->next = next;
-		}
-		at = next;
-	}
-	return NULL;
-}
-
-static bool store_buckets(struct memory *w, struct filter_group *g, const struct group *from, const struct units *u)
-{
-	const uint32_t words = (g->family == 4 ? sizeof(struct filter_bucket4) : sizeof(struct filter_bucket6)) / 8;
-
-	g->buckets = memory_take_at(w, (g->mask + 1) * words, words);
-	for (uint32_t i = 0; i < from->n_parts; i++) {
-		const struct part *p = &u->part[from->parts[i]];
-		struct filter_rule *r = place_in_bucket(w, g->buckets + part_hash(g, p) * words, words);
-
-		if (!r)
-			return false;
-		if (g->family == 4)
-			store_record4((struct filter_record4 *)r, p);
-		else
-			store_record6((struct filter_record6 *)r, p);
-	}
-	return true;
-}
-
-int groups_store(struct memory *w, const struct units *u)
-{
-	const uint32_t words = sizeof(struct filter_group) / 8;
-	uint32_t at = memory_take_at(w, u->n_groups * words, words);
-
-	memory_chain(w)->groups = at;
-	for (uint32_t i = 0; i < u->n_groups; i++) {
-		struct filter_group g = u->group[i].masks;
-		uint32_t before = w->n;
-
-		g.mask = (1u << ceil_log2((u->group[i].n_parts * 3 + 3) / 4)) - 1;
-		while (!store_buckets(w, &g, &u->group[i], u)) {
-			w->n = before;
-			g.mask = g.mask * 2 + 1;
-			if (g.mask >> 24)
-				return fail(EXIT_FAILED, "the rules are too much alike for a hash table");
-		}
-		memcpy(w->v + at + i * words, &g, sizeof(g));
-	}
-	return 0;
 }
