@@ -50,9 +50,9 @@ static int config_verb_apply(int argc, char **argv)
 		fail_clear();
 		err = 0;
 	}
-	config_free(&old);
 	if (!err)
-		err = generation_apply(&c);
+		err = generation_replace(&c, &old);
+	config_free(&old);
 	config_free(&c);
 	return err;
 }

@@ -1,47 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* generation: ids, tables of the slot not in force, the switch, the grace period. The text of generation N is config/N below the run
  * directory; its last lines, comments to the parser, keep the ids: "#ids rule ingress 3 4", "#ids backend web 1 2", "#ids ring web 0". */
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "../lib/run.h"
 #include "../maps/datapath.h"
 #include "../maps/flow.h"
-#include "../maps/limit.h"
 #include "../maps/service.h"
+#include "active.h"
 #include "compile.h"
+#include "filter_maps.h"
+#include "fresh.h"
 #include "generation.h"
 #include "ids.h"
 #include "ring.h"
 #include "setstore.h"
-
-static bool locked;
-
-static const char *text_path(uint64_t number)
-{
-	return run_path("config/%llu", (unsigned long long)number);
-}
-
-static int read_active(uint64_t *active)
-{
-	int fd = run_map("control", false), err;
-	struct control c;
-	__u32 zero = 0;
-
-	if (fd < 0)
-		return EXIT_NOTHING;
-	err = bpf_map_lookup_elem(fd, &zero, &c);
-	close(fd);
-	*active = c.active;
-	return err ? fail(EXIT_FAILED, "map control: %s", strerror(errno)) : 0;
-}
 
 static int read_number(struct config *c, uint64_t number)
 {
@@ -50,17 +26,17 @@ static int read_number(struct config *c, uint64_t number)
 	memset(c, 0, sizeof(*c));
 	if (!number)
 		return 0;
-	if (access(text_path(number), R_OK))
+	if (access(active_text(number), R_OK))
 		return fail(EXIT_FAILED, "%s: %s: the text of the generation in force is missing; apply a configuration file to mend it",
-			    text_path(number), strerror(errno));
-	err = config_parse_file(c, text_path(number));
-	return err ? err : ids_read(c, text_path(number));
+			    active_text(number), strerror(errno));
+	err = config_parse_file(c, active_text(number));
+	return err ? err : ids_read(c, active_text(number));
 }
 
 int generation_read(struct config *c, uint64_t *number)
 {
 	uint64_t active;
-	int err = read_active(&active);
+	int err = active_read(&active);
 
 	memset(c, 0, sizeof(*c));
 	if (err)
@@ -73,17 +49,9 @@ int generation_read(struct config *c, uint64_t *number)
 int generation_number(uint64_t *number)
 {
 	uint64_t active;
-	int err = read_active(&active);
+	int err = active_read(&active);
 
 	*number = err ? 0 : active_generation(active);
-	return err;
-}
-
-static int lock(void)
-{
-	int err = locked ? 0 : run_lock();
-
-	locked |= !err;
 	return err;
 }
 
@@ -92,7 +60,7 @@ int generation_edit(struct config *c)
 	int err;
 
 	memset(c, 0, sizeof(*c));
-	err = lock();
+	err = active_lock();
 	return err ? err : generation_read(c, NULL);
 }
 
@@ -100,7 +68,7 @@ int generation_edit(struct config *c)
 
 static int write_text(const struct config *c, uint64_t number)
 {
-	const char *path = text_path(number);
+	const char *path = active_text(number);
 	FILE *f = fopen(path, "we");
 	int err = 0;
 
@@ -115,155 +83,6 @@ static int write_text(const struct config *c, uint64_t number)
 	if (err)
 		unlink(path);
 	return err;
-}
-
-/* Texts of generations that are over. */
-static void forget_texts(uint64_t keep)
-{
-	char dir[PATH_MAX], path[PATH_MAX + 32];
-	struct dirent *e;
-	DIR *d;
-
-	snprintf(dir, sizeof(dir), "%s", run_path("config"));
-	d = opendir(dir);
-	while (d && (e = readdir(d))) {
-		if (e->d_name[0] == '.' || strtoull(e->d_name, NULL, 10) == keep)
-			continue;
-		snprintf(path, sizeof(path), "%s/%.20s", dir, e->d_name);
-		unlink(path);
-	}
-	if (d)
-		closedir(d);
-}
-
-/* ---- filter */
-
-static const struct { const char *name; uint32_t size; } filter_maps[] = {
-	{ "filter_small", FILTER_SMALL }, { "filter_medium", FILTER_MEDIUM }, { "filter_large", FILTER_LARGE },
-};
-
-/* A fresh inner map with a chain's words. fd, or -1. */
-static int make_inner(const struct memory *w)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-	size_t size = memory_size(w);
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "filter_words", sizeof(__u32), size, 1, &opts);
-	void *p;
-
-	if (fd < 0)
-		return -1;
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (p == MAP_FAILED) {
-		close(fd);
-		return -1;
-	}
-	memcpy(p, w->v, memory_bytes(w));
-	munmap(p, size);
-	return fd;
-}
-
-static int write_chain(const struct memory *w, __u32 key)
-{
-	uint32_t size = memory_size(w);
-	int inner, outer, err = 0, i = 0;
-
-	while (filter_maps[i].size != size)
-		i++;
-	outer = run_map(filter_maps[i].name, true);
-	if (outer < 0)
-		return EXIT_FAILED;
-	inner = make_inner(w);
-	if (inner < 0)
-		err = fail(EXIT_FAILED, "a table of %u KiB for the rules: %s", size >> 10, strerror(errno));
-	else if (bpf_map_update_elem(outer, &key, &inner, 0))
-		err = fail(EXIT_FAILED, "writing the rules' tables: %s", strerror(errno));
-	if (inner >= 0)
-		close(inner);
-	close(outer);
-	return err;
-}
-
-static int write_filter(const struct compiled *c, __u32 slot)
-{
-	int err = 0;
-
-	for (int i = 0; i < CHAIN_COUNT && !err; i++)
-		err = write_chain(&c->chain[i], slot << 1 | i);
-	return err;
-}
-
-/* Drop the inner maps of a slot. Deleting from a map of maps waits until no program runs that could have seen it, our grace period; it does so also where
- * nothing is to be deleted, so look first. */
-static void drop_filter(__u32 slot)
-{
-	for (int i = 0; i < 3; i++) {
-		int fd = run_map(filter_maps[i].name, true);
-
-		if (fd < 0)
-			continue;
-		for (__u32 chain = 0; chain < CHAIN_COUNT; chain++) {
-			__u32 key = slot << 1 | chain, id;
-
-			if (!bpf_map_lookup_elem(fd, &key, &id))
-				bpf_map_delete_elem(fd, &key);
-		}
-		close(fd);
-	}
-}
-
-/* ---- counters of ids that change hands */
-
-static int zero_counter(const char *map, size_t size, const uint32_t *keys, int n)
-{
-	int cpus = libbpf_num_possible_cpus(), fd = n ? run_map(map, true) : -1, err = 0;
-	void *zero;
-
-	if (!n)
-		return 0;
-	if (fd < 0 || cpus < 1)
-		return EXIT_FAILED;
-	zero = must(calloc(cpus, size));
-	for (int i = 0; i < n && !err; i++)
-		if (bpf_map_update_elem(fd, &keys[i], zero, 0))
-			err = fail(EXIT_FAILED, "map %s: %s", map, strerror(errno));
-	free(zero);
-	close(fd);
-	return err;
-}
-
-/* Entries per source and the like that are of one of these ids. */
-static int forget_keys(const uint32_t *ids, int n)
-{
-	bool *fresh = must(calloc(MAX_RULES, 1));
-	size_t size;
-	struct limit_entry *e = run_map_memory("limit_keys", true, &size);
-
-	for (int i = 0; i < n; i++)
-		fresh[ids[i]] = true;
-	for (size_t i = 0; e && i < size / sizeof(*e); i++)
-		if (e[i].key && fresh[e[i].key & RULE_ID_MASK & (MAX_RULES - 1)])
-			e[i].key = e[i].full_at = 0;
-	if (e)
-		munmap(e, size);
-	free(fresh);
-	return e ? 0 : EXIT_FAILED;
-}
-
-/* The buckets of rules' limits: full again. */
-static int zero_buckets(const uint32_t *keys, int n)
-{
-	int fd = n ? run_map("limit_rules", true) : -1, err = 0;
-	uint64_t zero = 0;
-
-	if (!n)
-		return 0;
-	if (fd < 0)
-		return EXIT_FAILED;
-	for (int i = 0; i < n && !err; i++)
-		if (bpf_map_update_elem(fd, &keys[i], &zero, 0))
-			err = fail(EXIT_FAILED, "map limit_rules: %s", strerror(errno));
-	close(fd);
-	return err ? err : forget_keys(keys, n);
 }
 
 /* ---- services */
@@ -445,22 +264,57 @@ static void retire_backends(struct backend_entry *table, const struct config *c)
 
 /* ---- the whole */
 
-static int switch_to(uint64_t active)
+/* Counters and buckets of ids that change hands. */
+static int begin_ids(const struct config *c, const struct ids *ids)
 {
-	size_t size;
-	struct control *c = run_map_memory("control", true, &size);
+	uint32_t *limited = must(malloc((ids->n_new_rules + 1) * sizeof(*limited)));
+	bool *fresh = must(calloc(MAX_RULES, 1));
+	int n = 0, err;
 
-	if (!c)
-		return EXIT_FAILED;
-	__atomic_store_n(&c->active, active, __ATOMIC_SEQ_CST);
-	munmap(c, size);
-	return 0;
+	for (int i = 0; i < ids->n_new_rules; i++)
+		fresh[ids->new_rules[i]] = true;
+	for (int k = 0; k < config_n_chains(c); k++)
+		for (int i = 0; i < config_chain(c, k)->n_rules; i++)
+			if (config_chain(c, k)->rules[i].limit.rate && fresh[config_chain(c, k)->rules[i].id])
+				limited[n++] = config_chain(c, k)->rules[i].id;
+	err = fresh_counter("rule_counts", sizeof(struct rule_count), ids->new_rules, ids->n_new_rules) || fresh_limits(limited, n) ||
+	      fresh_counter("backend_counts", sizeof(struct backend_count), ids->new_backends, ids->n_new_backends);
+	free(limited);
+	free(fresh);
+	return err ? EXIT_FAILED : 0;
 }
 
-static int prepare(struct config *c, const struct config *old, const struct ids *ids, struct service_tables *t, uint32_t slot, uint64_t number)
+static int write_filter(const struct compiled *c, uint32_t slot)
+{
+	int err = 0;
+
+	for (int i = 0; i < CHAIN_COUNT && !err; i++)
+		err = filter_maps_write(slot, i, &c->chain[i]);
+	return err;
+}
+
+/* The slot, once nobody looks at it. */
+static int write_slot(const struct config *c, const struct compiled *compiled, const struct ids *ids, struct service_tables *t, uint32_t slot,
+		      uint64_t number)
+{
+	bool reused = false;
+	int err;
+
+	for (int i = 0; i < ids->n_new_backends; i++) {
+		reused |= t->backends[ids->new_backends[i]].epoch != 0;
+		t->backends[ids->new_backends[i]].state = BACKEND_NONE;	/* an apply that died may have left something */
+	}
+	err = write_filter(compiled, slot);
+	if (!err)
+		err = begin_ids(c, ids);
+	if (!err && reused)
+		err = sweep_backends(ids);
+	return err ? err : write_services(t, c, ids, slot, number);
+}
+
+static int prepare(struct config *c, const struct config *old, const struct ids *ids, struct service_tables *t, struct grace *grace, uint32_t slot, uint64_t number)
 {
 	struct compiled compiled;
-	bool reused = false;
 	int err = setstore_assign(c, old);
 
 	if (!err)
@@ -468,23 +322,60 @@ static int prepare(struct config *c, const struct config *old, const struct ids 
 
 	if (err)
 		return err;
-	for (int i = 0; i < ids->n_new_backends; i++) {
-		reused |= t->backends[ids->new_backends[i]].epoch != 0;
-		t->backends[ids->new_backends[i]].state = BACKEND_NONE;	/* an apply that died may have left something */
-	}
-	drop_filter(slot);	/* what an apply that died may have left */
-	err = write_filter(&compiled, slot);
+	err = write_text(c, number);
+	if (!err)
+		err = grace_end(grace);
+	if (!err)
+		err = write_slot(c, &compiled, ids, t, slot, number);
 	compiled_free(&compiled);
+	return err;
+}
+
+/* What the old generation leaves. Its tables stay where they are for the next one, unless they are large; backends and tags of flows must wait until no
+ * program runs that knows it. */
+static void tidy(const struct config *c, const struct config *old, struct service_tables *t, uint32_t slot, uint64_t number)
+{
+	bool round = number % FLOW_GENERATIONS == 0;
+	struct grace g = {};
+
+	filter_maps_drop_large(slot);
+	if ((round || c->n_services || old->n_services) && (grace_begin(&g, slot) || grace_end(&g)))
+		filter_maps_drop(slot);
+	if (round)
+		sweep_flows(forget_tags, NULL);
+	retire_backends(t->backends, c);
+	setstore_drop_unused(c);
+	active_forget_texts(number);
+}
+
+int generation_replace(struct config *c, const struct config *old)
+{
+	struct service_tables t = {};
+	struct grace grace = {};
+	struct ids ids = {};
+	uint64_t active, number;
+	uint32_t slot;
+	int err = active_read(&active);
+
+	if (err)
+		return err;
+	number = active_generation(active) + 1;
+	slot = !active_slot(active);
+	err = grace_begin(&grace, slot);
 	if (!err)
-		err = zero_counter("rule_counts", sizeof(struct rule_count), ids->new_rules, ids->n_new_rules) ||
-		      zero_buckets(ids->new_rules, ids->n_new_rules);
+		err = ids_assign(&ids, old, c);
 	if (!err)
-		err = zero_counter("backend_counts", sizeof(struct backend_count), ids->new_backends, ids->n_new_backends);
-	if (!err && reused)
-		err = sweep_backends(ids);
+		err = tables_open(&t);
 	if (!err)
-		err = write_services(t, c, ids, slot, number);
-	return err ? err : write_text(c, number);
+		err = prepare(c, old, &ids, &t, &grace, slot, number);
+	if (!err)
+		err = active_switch(number, slot);
+	if (!err)
+		tidy(c, old, &t, !slot, number);
+	grace_end(&grace);
+	tables_close(&t);
+	ids_free(&ids);
+	return err;
 }
 
 int generation_read_whole(struct config *c, uint64_t *number)
@@ -496,7 +387,7 @@ int generation_read_whole(struct config *c, uint64_t *number)
 
 int generation_lock(void)
 {
-	return lock();
+	return active_lock();
 }
 
 int generation_append(const char *lines)
@@ -507,30 +398,33 @@ int generation_append(const char *lines)
 
 	if (err || !*lines)
 		return err;
-	f = fopen(text_path(number), "ae");
+	f = fopen(active_text(number), "ae");
 	if (!f)
-		return fail(EXIT_FAILED, "%s: %s", text_path(number), strerror(errno));
+		return fail(EXIT_FAILED, "%s: %s", active_text(number), strerror(errno));
 	fputs(lines, f);
-	return fclose(f) ? fail(EXIT_FAILED, "%s: %s", text_path(number), strerror(errno)) : 0;
+	return fclose(f) ? fail(EXIT_FAILED, "%s: %s", active_text(number), strerror(errno)) : 0;
 }
 
 int generation_renew(void)
 {
 	char old[PATH_MAX];
 	uint64_t active, number;
-	int err = lock();
+	struct grace g = {};
+	int err = active_lock();
 
 	if (!err)
-		err = read_active(&active);
+		err = active_read(&active);
 	if (err)
 		return err;
 	number = active_generation(active) + 1;
-	snprintf(old, sizeof(old), "%s", text_path(number - 1));
-	if (link(old, text_path(number)) && errno != EEXIST)
-		return fail(EXIT_FAILED, "%s: %s", text_path(number), strerror(errno));
-	err = switch_to(number << 8 | active_slot(active));
-	if (!err && number % FLOW_GENERATIONS == 0)
+	snprintf(old, sizeof(old), "%s", active_text(number - 1));
+	if (link(old, active_text(number)) && errno != EEXIST)
+		return fail(EXIT_FAILED, "%s: %s", active_text(number), strerror(errno));
+	err = active_switch(number, active_slot(active));
+	if (!err && number % FLOW_GENERATIONS == 0) {
+		err = grace_begin(&g, active_slot(active)) || grace_end(&g) ? EXIT_FAILED : 0;
 		sweep_flows(forget_tags, NULL);
+	}
 	if (!err)
 		unlink(old);
 	return err;
@@ -538,38 +432,17 @@ int generation_renew(void)
 
 int generation_apply(struct config *c)
 {
-	struct service_tables t = {};
 	struct config old = {};
-	struct ids ids = {};
-	uint64_t active, number;
-	uint32_t slot;
-	int err = lock();
+	uint64_t active;
+	int err = active_lock();
 
 	if (!err)
-		err = read_active(&active);
+		err = active_read(&active);
 	if (err)
 		return err;
 	if (read_number(&old, active_generation(active)))
 		fail_clear();	/* its text is lost: ids start anew */
-	number = active_generation(active) + 1;
-	slot = !active_slot(active);
-	err = ids_assign(&ids, &old, c);
-	if (!err)
-		err = tables_open(&t);
-	if (!err)
-		err = prepare(c, &old, &ids, &t, slot, number);
-	if (!err)
-		err = switch_to(number << 8 | slot);
-	if (!err) {
-		drop_filter(!slot);
-		setstore_drop_unused(c);
-		if (number % FLOW_GENERATIONS == 0)
-			sweep_flows(forget_tags, NULL);
-		retire_backends(t.backends, c);
-		forget_texts(number);
-	}
-	tables_close(&t);
-	ids_free(&ids);
+	err = generation_replace(c, &old);
 	config_free(&old);
 	return err;
 }

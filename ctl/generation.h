@@ -29,3 +29,6 @@ int generation_edit(struct config *c);
 /* Put c in force (checked, parsed; ids are given here: a rule that stands in the old generation with the same chain and text keeps its id and so
  * its counter, a backend of the same service, address and forwarding its slot). Holds the lock already or takes it. Exit code. */
 int generation_apply(struct config *c);
+
+/* The same by who has read what is in force, under the lock: with generation_edit(). */
+int generation_replace(struct config *c, const struct config *old);

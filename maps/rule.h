@@ -221,7 +221,7 @@ static inline __attribute__((always_inline)) __u32 filter_hash(const struct filt
 #define FILTER_CHAIN_BUCKETS 8	/* one behind the other, at most */
 
 /* Inner maps have one element of one of three sizes, in bytes: what is reached by offset must be of a size the verifier knows. */
-enum { FILTER_SMALL = 1 << 16, FILTER_MEDIUM = 1 << 22, FILTER_LARGE = 1 << 28 };
+enum { FILTER_SMALL = 1 << 16, FILTER_MEDIUM = 1 << 23, FILTER_LARGE = 1 << 28 };
 
 #define MAX_RULES 262144	/* room for two generations; ids: 0 nobody, 1 and 2 the policies of ingress and egress, rules from RULE_FIRST */
 enum { RULE_POLICY_INGRESS = 1, RULE_POLICY_EGRESS = 2, RULE_FIRST = 3 };
