@@ -11,74 +11,128 @@
 /* ---- rules: the nth rule of a chain with the same text is the same rule */
 
 struct rule_ref {
-	char *text;
-	const char *chain;
-	int place;
+	const char *text;	/* chain and rule */
+	size_t length;
+	uint64_t hash;
 	struct rule *rule;
+	int next;		/* of old ones: the next with the same text, -1: none */
+	bool taken;		/* and was the last */
 };
 
-static int same_rule(const struct rule_ref *a, const struct rule_ref *b)
-{
-	int d = strcmp(a->chain, b->chain);
+struct rule_refs {
+	struct rule_ref *v;
+	int n;
+	char *text;		/* all of them */
+};
 
-	return d ? d : strcmp(a->text, b->text);
+/* FNV-1a's mixing, a word at a time */
+static uint64_t text_hash(const char *s, size_t n)
+{
+	uint64_t h = 0xcbf29ce484222325ull, w;
+
+	for (; n >= sizeof(w); s += sizeof(w), n -= sizeof(w)) {
+		memcpy(&w, s, sizeof(w));
+		h = (h ^ w) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 32;
+	}
+	for (; n; s++, n--)
+		h = (h ^ (uint8_t)*s) * 0x100000001b3ull;
+	return h ^ h >> 29;
 }
 
-static int rule_ref_order(const void *a, const void *b)
+static bool same_rule(const struct rule_ref *a, const struct rule_ref *b)
 {
-	const struct rule_ref *x = a, *y = b;
-	int d = same_rule(x, y);
-
-	return d ? d : x->place - y->place;
+	return a->hash == b->hash && a->length == b->length && !memcmp(a->text, b->text, a->length);
 }
 
-static struct rule_ref *rule_refs(const struct config *c, int *n)
+static void print_refs(struct rule_refs *r, FILE *f, const struct config *c)
 {
-	struct rule_ref *v = NULL;
-
-	*n = 0;
 	for (int k = 0; k < config_n_chains(c); k++) {
 		struct chain *chain = config_chain(c, k);
 
 		for (int i = 0; i < chain->n_rules; i++) {
-			v = array_room(v, *n, sizeof(*v));
-			v[(*n)++] = (struct rule_ref){ rule_text(&chain->rules[i]), config_chain_name(c, k), i, &chain->rules[i] };
+			fprintf(f, "%s ", config_chain_name(c, k));
+			rule_print(f, &chain->rules[i]);
+			fputc('\0', f);
+			r->v = array_room(r->v, r->n, sizeof(*r->v));
+			r->v[r->n++] = (struct rule_ref){ .rule = &chain->rules[i], .next = -1 };
 		}
 	}
-	if (*n)
-		qsort(v, *n, sizeof(*v), rule_ref_order);
-	return v;
 }
 
-static void rule_refs_free(struct rule_ref *v, int n)
+static struct rule_refs rule_refs(const struct config *c)
 {
-	for (int i = 0; i < n; i++)
-		free(v[i].text);
-	free(v);
+	struct rule_refs r = {};
+	size_t size;
+	FILE *f = must(open_memstream(&r.text, &size));
+	const char *text;
+
+	print_refs(&r, f, c);
+	fclose(f);
+	text = r.text;
+	for (int i = 0; i < r.n; i++, text += strlen(text) + 1) {
+		r.v[i].text = text;
+		r.v[i].length = strlen(text);
+		r.v[i].hash = text_hash(text, r.v[i].length);
+	}
+	return r;
+}
+
+static void rule_refs_free(struct rule_refs *r)
+{
+	free(r->v);
+	free(r->text);
+}
+
+/* Where the first of the old rules with this text stands, or room for it: 1 + its number. */
+static int *old_slot(const struct rule_refs *was, int *slots, uint32_t size, const struct rule_ref *r)
+{
+	uint32_t i = r->hash & (size - 1);
+
+	while (slots[i] && !same_rule(&was->v[slots[i] - 1], r))
+		i = (i + 1) & (size - 1);
+	return &slots[i];
+}
+
+/* The new rules take the ids of the old, those of one text in their order. */
+static void inherit(const struct rule_refs *was, const struct rule_refs *is)
+{
+	uint32_t size = 64;
+	int *slots;
+
+	while (size < 2u * was->n)
+		size *= 2;
+	slots = must(calloc(size, sizeof(*slots)));
+	for (int i = was->n; i--;) {	/* backwards: the first comes to stand in front */
+		int *slot = old_slot(was, slots, size, &was->v[i]);
+
+		was->v[i].next = *slot - 1;
+		*slot = i + 1;
+	}
+	for (int i = 0; i < is->n; i++) {
+		int *slot = old_slot(was, slots, size, &is->v[i]);
+
+		is->v[i].rule->id = 0;
+		if (!*slot || was->v[*slot - 1].taken)
+			continue;
+		is->v[i].rule->id = was->v[*slot - 1].rule->id;
+		was->v[*slot - 1].taken = was->v[*slot - 1].next < 0;
+		if (was->v[*slot - 1].next >= 0)
+			*slot = was->v[*slot - 1].next + 1;
+	}
+	free(slots);
 }
 
 static int assign_rules(struct ids *ids, const struct config *old, struct config *c)
 {
-	int n_old, n_new, next = RULE_FIRST;
-	struct rule_ref *was = rule_refs(old, &n_old), *is = rule_refs(c, &n_new);
+	struct rule_refs was = rule_refs(old), is = rule_refs(c);
 	bool *used = must(calloc(MAX_RULES, 1));
-	int err = 0;
+	int err = 0, next = RULE_FIRST;
 
-	for (int i = 0; i < n_old; i++)
-		used[was[i].rule->id % MAX_RULES] = true;
-	for (int i = 0; i < n_new; i++)
-		is[i].rule->id = 0;
-	for (int i = 0, o = 0; i < n_new && o < n_old;) {
-		int d = same_rule(&was[o], &is[i]);
-
-		if (!d)
-			is[i++].rule->id = was[o++].rule->id;
-		else if (d < 0)
-			o++;
-		else
-			i++;
-	}
-	ids->new_rules = must(malloc((n_new + 1) * sizeof(*ids->new_rules)));
+	for (int i = 0; i < was.n; i++)
+		used[was.v[i].rule->id % MAX_RULES] = true;
+	inherit(&was, &is);
+	ids->new_rules = must(malloc((is.n + 1) * sizeof(*ids->new_rules)));
 	for (int k = 0; k < config_n_chains(c) && !err; k++) {
 		for (int i = 0; i < config_chain(c, k)->n_rules && !err; i++) {
 			struct rule *r = &config_chain(c, k)->rules[i];
@@ -94,8 +148,8 @@ static int assign_rules(struct ids *ids, const struct config *old, struct config
 		}
 	}
 	free(used);
-	rule_refs_free(was, n_old);
-	rule_refs_free(is, n_new);
+	rule_refs_free(&was);
+	rule_refs_free(&is);
 	return err;
 }
 
