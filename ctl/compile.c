@@ -8,6 +8,7 @@
 #include "../maps/set.h"
 #include "flatten.h"
 #include "lookup.h"
+#include "patch.h"
 #include "settable.h"
 #include "tables.h"
 #include "unit.h"
@@ -41,7 +42,7 @@ static void write_limit(struct filter_limit *to, const struct rule *r)
 	}
 }
 
-static uint32_t store_limit(struct memory *w, const struct rule *r)
+uint32_t limit_store(struct memory *w, const struct rule *r)
 {
 	uint32_t at = memory_take_at(w, sizeof(struct filter_limit) / 8, sizeof(struct filter_limit) / 8);
 
@@ -94,7 +95,7 @@ static void store_entries(struct memory *w, const struct config *config, const s
 		if (r->entry & RULE_CONTINUE_BIT && r->next != unit->position + 1)
 			w->v[leaps + i] = r->next;
 		if (r->entry & (RULE_LIMIT_BIT | RULE_SET_BIT)) {
-			uint64_t place = r->entry & RULE_SET_BIT ? store_touch(w, config, raws, r->rule) : store_limit(w, r->rule);
+			uint64_t place = r->entry & RULE_SET_BIT ? store_touch(w, config, raws, r->rule) : limit_store(w, r->rule);
 
 			w->v[leaps + i] |= place << 32;
 		}
@@ -136,6 +137,7 @@ static int compile_chain(struct memory *w, const struct config *config, const st
 	if (err)
 		return err;
 	memory_take(w, sizeof(struct filter_chain) / 8);
+	patch_prepare(w, rows.starts, rows.n_starts);
 	err = compile_rows(w, config, raws, &rows, policy_entry(config, which), rows.n > ungrouped);
 	if (!err && memory_bytes(w) > FILTER_LARGE)
 		err = fail(EXIT_FAILED, "the rules of chain %s need %zu MiB of tables, the limit is %d: use sets in place of single rules", chain_name[which],

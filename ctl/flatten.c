@@ -228,8 +228,11 @@ static void run_chain(struct flattener *f, int chain, const struct constraints *
 {
 	const struct chain *k = config_chain(f->config, chain);
 
-	for (int i = 0; i < k->n_rules && !f->err; i++)
+	for (int i = 0; i < k->n_rules && !f->err; i++) {
+		if (!f->level)
+			f->out->starts[i] = f->out->n;
 		run_rule(f, &(struct spot){ &k->rules[i], chain, false, back }, path);
+	}
 }
 
 static int flatten_as(struct rows *out, const struct config *c, const struct raws *raws, int chain, bool probe)
@@ -237,8 +240,10 @@ static int flatten_as(struct rows *out, const struct config *c, const struct raw
 	bool audit = c->chains[chain].audit;
 	struct flattener f = { c, raws, out, policy_entry(c, chain), audit ? RULE_AUDIT_BIT : RULE_DROP_BIT, probe, 0, 0 };
 
-	*out = (struct rows){ 0 };
+	*out = (struct rows){ .n_starts = c->chains[chain].n_rules };
+	out->starts = must(malloc((out->n_starts + 1) * sizeof(*out->starts)));
 	run_chain(&f, chain, &(struct constraints){ 0 }, NULL);
+	out->starts[out->n_starts] = out->n;
 	if (f.err)
 		rows_free(out);
 	return f.err;
@@ -259,5 +264,6 @@ void rows_free(struct rows *r)
 	for (int i = 0; i < r->n; i++)
 		constraints_free(&r->v[i].k);
 	free(r->v);
+	free(r->starts);
 	*r = (struct rows){ 0 };
 }

@@ -17,6 +17,8 @@ struct row {
 struct rows {
 	struct row *v;
 	int n;
+	uint32_t *starts;		/* of each rule of the chain itself: its first row; then n */
+	int n_starts;			/* rules */
 };
 
 /* Rows of ingress or egress; behind the last one the policy holds. EXIT_FAILED when they are more than fit. */

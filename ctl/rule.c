@@ -4,6 +4,7 @@
 #include <string.h>
 #include "../lib/out.h"
 #include "../maps/rule.h"
+#include "change.h"
 #include "counts.h"
 #include "generation.h"
 #include "test.h"
@@ -74,18 +75,22 @@ static int place_of(const struct config *c, int chain, unsigned long id)
 
 static int rule_add(int argc, char **argv)
 {
-	struct config c;
+	struct config c = {};
 	int chain = -1, at = -1, err;
 	char *text;
 
 	if (argc < 2)
 		return fail(EXIT_USAGE, "takes a chain and a rule: rule add ingress ip saddr 192.0.2.0/24 drop");
+	text = words_join(argc - 1, argv + 1);
+	if (change_apply(&(struct change){ .chain = argv[0], .words = text, .before = before }, &err)) {
+		free(text);
+		return err;
+	}
 	err = generation_edit(&c);
 	if (!err && (chain = words_chain(&c, argv[0])) < 0)
 		err = EXIT_USAGE;
 	if (!err && before && (at = place_of(&c, chain, before)) < 0)
 		err = fail(EXIT_NOTHING, "chain %s has no rule with id %lu (rule list shows them)", argv[0], before);
-	text = words_join(argc - 1, argv + 1);
 	if (!err)
 		err = config_add_rule(&c, chain, at, text);
 	if (!err)
@@ -111,26 +116,74 @@ static int delete_rule(struct config *c, unsigned long id)
 	return fail(EXIT_NOTHING, "no rule has id %lu (rule list shows them)", id);
 }
 
+static int read_id(const char *word, unsigned long *id)
+{
+	char *end;
+
+	*id = strtoul(word, &end, 10);
+	if (word[0] < '0' || word[0] > '9' || *end)
+		return fail(EXIT_USAGE, "%s: not a rule id (rule list shows them)", word);
+	if (*id < RULE_FIRST)
+		return fail(EXIT_USAGE, "%lu is a policy, not a rule: rule policy CHAIN accept|drop sets it", *id);
+	return 0;
+}
+
 static int rule_del(int argc, char **argv)
 {
 	unsigned long id;
 	struct config c;
-	char *end;
 	int err;
 
 	if (argc != 1)
 		return fail(EXIT_USAGE, "takes one id (rule list shows them)");
-	id = strtoul(argv[0], &end, 10);
-	if (argv[0][0] < '0' || argv[0][0] > '9' || *end)
-		return fail(EXIT_USAGE, "%s: not a rule id (rule list shows them)", argv[0]);
-	if (id < RULE_FIRST)
-		return fail(EXIT_USAGE, "%lu is a policy, not a rule: rule policy CHAIN accept|drop sets it", id);
+	if (read_id(argv[0], &id))
+		return EXIT_USAGE;
+	if (change_apply(&(struct change){ .gone = id }, &err))
+		return err;
 	err = generation_edit(&c);
 	if (!err)
 		err = delete_rule(&c, id);
 	if (!err)
 		err = generation_apply(&c);
 	config_free(&c);
+	return err;
+}
+
+/* The one at the same place of its chain. */
+static int replace_rule(struct config *c, unsigned long id, const char *text)
+{
+	for (int k = 0; k < config_n_chains(c); k++) {
+		int i = place_of(c, k, id), err;
+
+		if (i < 0)
+			continue;
+		err = config_add_rule(c, k, i, text);
+		return err ? err : delete_rule(c, id);
+	}
+	return fail(EXIT_NOTHING, "no rule has id %lu (rule list shows them)", id);
+}
+
+static int rule_replace(int argc, char **argv)
+{
+	unsigned long id;
+	struct config c;
+	char *text;
+	int err;
+
+	if (argc < 2)
+		return fail(EXIT_USAGE, "takes an id (rule list shows them) and a rule: rule replace 17 ip saddr 192.0.2.0/24 drop");
+	if (read_id(argv[0], &id))
+		return EXIT_USAGE;
+	text = words_join(argc - 1, argv + 1);
+	if (!change_apply(&(struct change){ .words = text, .gone = id }, &err)) {
+		err = generation_edit(&c);
+		if (!err)
+			err = replace_rule(&c, id, text);
+		if (!err)
+			err = generation_apply(&c);
+		config_free(&c);
+	}
+	free(text);
 	return err;
 }
 
@@ -164,6 +217,7 @@ static const struct verb verbs[] = {
 	{ "list", "[CHAIN]", "rules with their counters; the last line of a chain is its policy", rule_list, NULL },
 	{ "add", "CHAIN RULE", "add a rule", rule_add, add_opts },
 	{ "del", "ID", "delete a rule", rule_del, NULL },
+	{ "replace", "ID RULE", "put another rule in the place of one; it has a counter of its own", rule_replace, NULL },
 	{ "lint", "[FILE]", "rules that never match, and the rule that covers them; exit 1 if there are", rule_lint, NULL },
 	{ "test", "CHAIN PACKET", "which rule decides on a packet, and why; counts nothing (\"tcp 192.0.2.1:1234 > 203.0.113.10:443\")", rule_test, test_opts },
 	{ "policy", "CHAIN accept|drop", "what happens to packets no rule decides on", rule_policy, NULL },

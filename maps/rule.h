@@ -136,6 +136,8 @@ struct filter_chain {
 	__u32 entries;		/* of the units: position of the first rule << 32 | FILTER_* or RULE_* bits and id */
 	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position, 0: at the next; << 32: place of its limit and of its set statement */
 	__u32 lookups;		/* FILTER_LOOKUPS of struct set_lookup (set.h), for each field of FIELDS_SET */
+	__u32 starts;		/* ctl/patch.c: which row a rule begins with */
+	__u32 pad;
 	__u32 groups;		/* struct filter_group */
 	__u32 policy;		/* as an entry: id and verdict */
 	__u32 units, rules;

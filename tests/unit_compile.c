@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "../ctl/lookup.h"	/* before cmocka.h, whose macro fail() hides ours */
+#include "../ctl/patch.h"
 #include <cmocka.h>
 
 enum { RULE_SETS = 250, PACKETS = 600, MAX_TEXT = 1 << 18 };
@@ -627,6 +628,147 @@ static void agrees_with_the_model_on_random_rules(void **unused)
 	assert_true(tally.deep > tally.packets / 50);
 }
 
+/* ---- single changes: patched tables against both oracles, after each */
+
+enum { SEQUENCES = 120, CHANGES = 14, PACKETS_A_CHANGE = 60 };
+
+struct asked {			/* a lookup, as it was when the tables were compiled */
+	const struct set *set;
+	enum config_key first;
+};
+
+struct changes {
+	struct asked asked[FILTER_LOOKUPS];
+	struct config config;
+	struct compiled out;
+	uint32_t id;
+	int grouping;
+	uint32_t patched, compiled;
+};
+
+static struct asked asked(const struct lookup *l)
+{
+	return (struct asked){ l->set, l->set ? l->keys[0] : 0 };
+}
+
+static void compile_anew(struct changes *s)
+{
+	struct raws raws;
+
+	raws_of(&raws, &s->config);
+	for (int i = 0; i < FILTER_LOOKUPS; i++)
+		s->asked[i] = asked(&raws.lookup[i]);
+	if (compile_grouping(&s->out, &s->config, s->grouping))
+		fail_msg("%s", fail_message());
+}
+
+/* The change has been made to the model; `done`: and to `to`. Places that rules name keep their fields in a patch, where the model counts them anew. */
+static void take_patch(struct changes *s, bool done, struct memory to)
+{
+	struct raws raws;
+	bool same;
+
+	raws_of(&raws, &s->config);
+	same = raws.n == s->out.raws.n;
+	for (int i = 0; same && i < raws.n; i++)
+		same = raw_equal(&raws.v[i], &s->out.raws.v[i]);
+	for (int i = 0; same && i < FILTER_LOOKUPS; i++)
+		same = asked(&raws.lookup[i]).set == s->asked[i].set && asked(&raws.lookup[i]).first == s->asked[i].first;
+	if (done && !same) {
+		free(to.v);
+		done = false;
+	}
+	if (done) {
+		free(s->out.chain[CHAIN_INGRESS].v);
+		s->out.chain[CHAIN_INGRESS] = to;
+		s->patched++;
+	} else {
+		compiled_free(&s->out);
+		compile_anew(s);
+		s->compiled++;
+	}
+}
+
+static void remove_one(struct changes *s)
+{
+	struct chain *k = &s->config.chains[CHAIN_INGRESS];
+	int at = below(k->n_rules);
+	struct memory to;
+	bool done = patch_remove(&to, s->out.chain[CHAIN_INGRESS].v, at);
+
+	rule_free(&k->rules[at]);
+	memmove(&k->rules[at], &k->rules[at + 1], (k->n_rules - at - 1) * sizeof(*k->rules));
+	k->n_rules--;
+	take_patch(s, done, to);
+}
+
+static void insert_one(struct changes *s)
+{
+	struct chain *k = &s->config.chains[CHAIN_INGRESS];
+	struct config alone = s->config;
+	int at = below(k->n_rules + 1), had = k->n_rules;
+	struct text *t = must(malloc(sizeof(*t)));
+	struct memory to;
+
+	while (k->n_rules == had) {
+		t->n = 0;
+		add_rule(t, below(3) ? USERS : -1);	/* most lead nowhere */
+		if (config_add_rule(&s->config, CHAIN_INGRESS, at, t->s))
+			fail_clear();
+	}
+	k->rules[at].id = s->id++;
+	alone.chains[CHAIN_INGRESS].rules = &k->rules[at];
+	alone.chains[CHAIN_INGRESS].n_rules = 1;
+	if (!k->rules[at].target && !k->rules[at].vmap)
+		alone.n_user = 0;
+	take_patch(s, patch_insert(&to, s->out.chain[CHAIN_INGRESS].v, at, &alone, CHAIN_INGRESS), to);
+	free(t);
+}
+
+static void check_changes(struct changes *s, struct tally *tally)
+{
+	struct raws raws;
+
+	for (int n = 0; n < CHANGES; n++) {
+		if (s->config.chains[CHAIN_INGRESS].n_rules > 1 && !below(3))
+			remove_one(s);
+		else
+			insert_one(s);
+		assert_int_equal(patch_rules(s->out.chain[CHAIN_INGRESS].v), s->config.chains[CHAIN_INGRESS].n_rules);
+		raws_of(&raws, &s->config);
+		for (int i = 0; i < PACKETS_A_CHANGE; i++)
+			check_packet(&s->config, &s->out, &raws, tally);
+	}
+}
+
+static void one_change_at_a_time_answers_as_a_compile_does(void **unused)
+{
+	const char *often = getenv("WEIR_ROUNDS");
+	int rounds = often && atoi(often) > 0 ? atoi(often) : 1;
+	uint32_t patched = 0, compiled = 0;
+	struct tally tally = {};
+
+	(void)unused;
+	for (int i = 0; i < SEQUENCES * rounds; i++) {
+		struct changes s = { .id = RULE_FIRST, .grouping = below(2) ? INT32_MAX : 0 };
+
+		random_config(&s.config, below(i % 3 ? 70 : 200) + 1);
+		for (int k = 0; k < config_n_chains(&s.config); k++)
+			for (int r = 0; r < config_chain(&s.config, k)->n_rules; r++)
+				config_chain(&s.config, k)->rules[r].id = s.id++;
+		spread(&s.config);
+		compile_anew(&s);
+		check_changes(&s, &tally);
+		patched += s.patched;
+		compiled += s.compiled;
+		compiled_free(&s.out);
+		config_free(&s.config);
+	}
+	print_message("%u changes by patch, %u by compile; %u packets, %u decided by a rule\n", patched, compiled, tally.packets, tally.by_rule);
+	assert_true(patched > compiled);
+	assert_true(tally.by_rule > tally.packets / 4);
+}
+
 /* ---- what random rules seldom show */
 
 static uint32_t classify_text(const char *text, const struct field_values *v)
@@ -785,6 +927,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_the_model_on_random_rules),
+		cmocka_unit_test(one_change_at_a_time_answers_as_a_compile_does),
 		cmocka_unit_test(decides_by_what_the_sentence_says),
 		cmocka_unit_test(reaches_the_ends_of_addresses),
 		cmocka_unit_test(takes_the_smallest_map_that_fits),
