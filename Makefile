@@ -28,7 +28,7 @@ PROBE := $(filter-out $(OUT)/loader/status.o $(OUT)/loader/doctor.o,$(LOADER))
 CTL := $(patsubst %.c,$(OUT)/%.o,$(filter-out ctl/main.c,$(wildcard ctl/*.c))) $(GRAMMAR) $(TRACE) $(PROBE)
 UNIT := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit_*.c))
 HELPERS := $(OUT)/tests/config_check $(OUT)/tests/libweirtest.so
-BENCH := $(OUT)/bench/bench $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c))
+BENCH := $(OUT)/bench/bench $(OUT)/bench/peer $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c))
 LANGUAGE := $(addprefix ctl/,config.c spans.c tuples.c raw.c value.c names.c build.c build_rule.c build_limit.c build_set.c build_value.c parse.c foreign.c check.c \
 	check_chain.c print.c diff.c)
 IMPORT := $(addprefix ctl/import,.c _scan.c _nft.c _nft_read.c _iptables.c _iptables_option.c)
@@ -135,7 +135,7 @@ $(OUT)/bench/sessions: bench/sessions.c $(CTL) $(LIB)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(CTL) $(LIB) $(LDLIBS)
 
-$(OUT)/bench/bench: bench/bench.c $(LIB)
+$(OUT)/bench/bench $(OUT)/bench/peer: $(OUT)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(LIB) $(LDLIBS)
