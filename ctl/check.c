@@ -209,8 +209,8 @@ static int check_update(struct checker *k, const struct rule *r)
 		return EXIT_USAGE;
 	if (!s->dynamic)
 		return checker_wrong(k, r->update.at, "set %s is not one that rules add to: write flags dynamic into it", s->name);
-	if (r->verdict != RULE_ACCEPT && r->verdict != RULE_DROP && r->verdict != RULE_CONTINUE)
-		return checker_wrong(k, r->update.at, "add and update go with accept, drop, or a rule that goes on");
+	if (r->verdict != RULE_ACCEPT && r->verdict != RULE_DROP && r->verdict != RULE_REJECT && r->verdict != RULE_CONTINUE)
+		return checker_wrong(k, r->update.at, "add and update go with accept, drop, reject, or a rule that goes on");
 	return 0;
 }
 
@@ -231,8 +231,11 @@ static int check_rule(struct checker *k, const struct rule *r)
 			return EXIT_USAGE;
 	if (r->update.how && check_update(k, r))
 		return EXIT_USAGE;
-	if (r->limit.rate && r->verdict != RULE_ACCEPT && r->verdict != RULE_DROP && r->verdict != RULE_CONTINUE)
-		return checker_wrong(k, r->limit.at, "a limit goes with accept, drop, or a rule that only counts");
+	if (r->limit.rate && r->verdict != RULE_ACCEPT && r->verdict != RULE_DROP && r->verdict != RULE_REJECT &&
+	    r->verdict != RULE_CONTINUE)
+		return checker_wrong(k, r->limit.at, "a limit goes with accept, drop, reject, or a rule that only counts");
+	if (r->verdict == RULE_REJECT && check_reject(k, r, asked.family, asked.proto))
+		return EXIT_USAGE;
 	return asked.proto ? check_l4proto(k, r, *asked.proto) : 0;
 }
 

@@ -158,7 +158,7 @@ struct raw {
 enum { KEYS_MOST = 5 };		/* of a concatenation */
 
 /* What an element of a verdict map says, and a rule. CONTINUE: counts only, the next rules decide. */
-enum rule_verdict { RULE_CONTINUE, RULE_ACCEPT, RULE_DROP, RULE_JUMP, RULE_GOTO, RULE_RETURN, RULE_VMAP };
+enum rule_verdict { RULE_CONTINUE, RULE_ACCEPT, RULE_DROP, RULE_JUMP, RULE_GOTO, RULE_RETURN, RULE_VMAP, RULE_REJECT };
 
 struct value_tuple {			/* an element of a concatenation or of a map */
 	struct span part[KEYS_MOST];
@@ -223,6 +223,8 @@ struct rule {
 	enum rule_verdict verdict;
 	char *target;		/* chain, of JUMP and GOTO */
 	struct where target_at;
+	uint8_t reject;		/* enum reject of maps/reject.h, of REJECT */
+	struct where reject_at;
 	struct match *vmap;	/* of VMAP: a match whose elements have verdicts */
 	struct limit limit;
 	struct update update;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "constraint.h"
 #include "lookup.h"
+#include "reject.h"
 
 const uint8_t field_words[FIELD_COUNT] = {
 #define WORDS(sym, words, invariant) words,
@@ -248,6 +249,10 @@ void rule_constraints(const struct config *c, const struct raws *raws, const str
 		constrain_present(out, c, raws, r->limit.keys[i]);
 	for (int i = 0; i < r->update.n_keys; i++)
 		constrain_present(out, c, raws, r->update.keys[i]);
+	if (r->verdict == RULE_REJECT && reject_family(r->reject))
+		constrain_value(out, FIELD_FAMILY, reject_family(r->reject));
+	if (r->verdict == RULE_REJECT && reject_proto(r->reject))
+		constrain_value(out, FIELD_L4PROTO, reject_proto(r->reject));
 }
 
 void constraints_copy(struct constraints *out, const struct constraints *c)

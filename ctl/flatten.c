@@ -126,6 +126,9 @@ static void act(struct flattener *f, const struct spot *at, const struct constra
 	case RULE_DROP:
 		add_row(f, at, k, id | f->drop_bit);
 		break;
+	case RULE_REJECT:
+		add_row(f, at, k, id | f->drop_bit | (f->drop_bit == RULE_DROP_BIT ? (uint32_t)at->rule->reject << RULE_REJECT_SHIFT : 0));
+		break;
 	case RULE_RETURN:
 		add_leap(f, at, k, at->back, counted);
 		break;

@@ -7,7 +7,6 @@ static const struct word {
 	const char *name, *instead;
 	bool pair;			/* its name is two words: "ct state" */
 } words[] = {
-	{ "reject", "write drop", false },
 	{ "continue", "leave it out", false },
 	{ "queue", "", false }, { "mark", "write meta mark", false }, { "dnat", "write a service", false }, { "snat", "", false },
 	{ "masquerade", "", false }, { "redirect", "", false }, { "dup", "", false }, { "fwd", "", false },

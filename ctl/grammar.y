@@ -39,13 +39,14 @@ int weir_lex(WEIR_STYPE *v, struct loc *at, struct parse *p);
 static void weir_error(struct loc *at, struct parse *p, const char *text);
 
 #define YYLLOC_DEFAULT(cur, rhs, n) ((cur) = (n) ? YYRHSLOC(rhs, 1) : YYRHSLOC(rhs, 0))
+#define slice_of(text) ((struct slice){ text, sizeof(text) - 1 })
 #define DO(x) do { if (x) YYABORT; } while (0)
 }
 
 /* In the order in which "expected …" lists them. */
 %token INTERFACE "interface" SET "set" MAP "map" CHAIN "chain" SERVICE "service"
 %token TYPE "type" FLAGS "flags" ELEMENTS "elements" POLICY "policy" AUDIT "audit"
-%token ACCEPT "accept" DROP "drop" JUMP "jump" GOTO "goto" RETURN "return" COUNTER "counter" PACKETS "packets" BYTES "bytes"
+%token ACCEPT "accept" DROP "drop" REJECT "reject" WITH "with" JUMP "jump" GOTO "goto" RETURN "return" COUNTER "counter" PACKETS "packets" BYTES "bytes"
 %token LIMIT "limit" RATE "rate" OVER "over" BURST "burst" PER "per"
 %token LOG "log" PREFIX "prefix" ADD "add" UPDATE "update" TIMEOUT "timeout" EXPIRES "expires"
 %token LISTEN "listen" FORWARD "forward" BACKEND "backend" WEIGHT "weight"
@@ -214,6 +215,9 @@ per_key:
 verdict:
   ACCEPT			{ p->rule.verdict = RULE_ACCEPT; }
 | DROP				{ p->rule.verdict = RULE_DROP; }
+| REJECT			{ DO(build_reject(p, slice_of("icmpx"), slice_of("port-unreachable"), @1, @1)); }
+| REJECT WITH WORD WORD		{ DO(build_reject(p, $3, $4, @3, @4)); }
+| REJECT WITH WORD TYPE WORD	{ DO(build_reject(p, $3, $5, @3, @5)); }
 | RETURN			{ p->rule.verdict = RULE_RETURN; }
 | JUMP WORD			{ DO(build_jump(p, RULE_JUMP, $2, @2)); }
 | GOTO WORD			{ DO(build_jump(p, RULE_GOTO, $2, @2)); }

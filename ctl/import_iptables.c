@@ -37,7 +37,7 @@ static char *chain_ours(const struct saved *s, const char *name)
 static void print_verdict(FILE *f, struct rule_line *r)
 {
 	static const struct { const char *target, *ours; } known[] = {
-		{ "ACCEPT", "accept" }, { "DROP", "drop" }, { "RETURN", "return" }, { "REJECT", "reject" },
+		{ "ACCEPT", "accept" }, { "DROP", "drop" }, { "RETURN", "return" },
 	};
 	static const char *const rewriting[] = { "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "MARK", "CONNMARK", "TPROXY", "NFQUEUE", "NFLOG", "CT",
 						 "TCPMSS", "SET", "TTL", "HL", "DSCP", "CLASSIFY", "NETMAP", "TRACE", "NOTRACK" };
@@ -51,6 +51,10 @@ static void print_verdict(FILE *f, struct rule_line *r)
 	for (size_t i = 0; i < sizeof(rewriting) / sizeof(*rewriting); i++)
 		if (!strcmp(r->target, rewriting[i]))
 			rule_left_out(r, r->target, "has no like here");
+	if (!strcmp(r->target, "REJECT")) {
+		fprintf(f, r->reject ? "reject with %s" : "reject", r->reject);
+		return;
+	}
 	if (!strcmp(r->target, "LOG")) {
 		fprintf(f, r->log ? "log prefix \"%s\"" : "log", r->log);
 		return;
@@ -85,7 +89,7 @@ static void rule_line_free(struct rule_line *r)
 {
 	for (int i = 0; i < r->n; i++)
 		free(r->words[i]);
-	free(r->words), free(r->proto), free(r->target), free(r->comment), free(r->limit), free(r->burst), free(r->log);
+	free(r->words), free(r->proto), free(r->target), free(r->comment), free(r->limit), free(r->burst), free(r->log), free(r->reject);
 }
 
 static const char *table_lacks(const char *table)

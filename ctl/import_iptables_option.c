@@ -309,10 +309,29 @@ static void take_module(struct rule_line *r, const char *key)
 	rule_left_out(r, name, "(-m) has no like here");
 }
 
-static void take_nothing(struct rule_line *r, const char *key)
+/* port-unreachable is what reject says by itself. */
+static void take_reject(struct rule_line *r, const char *key)
 {
+	static const struct { const char *name, *ours; } known[] = {
+		{ "tcp-reset", "tcp reset" }, { "tcp-rst", "tcp reset" }, { "icmp-port-unreachable", NULL }, { "icmp6-port-unreachable", NULL },
+		{ "icmp-net-unreachable", "icmp net-unreachable" }, { "icmp-host-unreachable", "icmp host-unreachable" },
+		{ "icmp-proto-unreachable", "icmp prot-unreachable" }, { "icmp-net-prohibited", "icmp net-prohibited" },
+		{ "icmp-host-prohibited", "icmp host-prohibited" }, { "icmp-admin-prohibited", "icmp admin-prohibited" },
+		{ "icmp6-no-route", "icmpv6 no-route" }, { "icmp6-adm-prohibited", "icmpv6 admin-prohibited" },
+		{ "icmp6-addr-unreachable", "icmpv6 addr-unreachable" }, { "icmp6-policy-fail", "icmpv6 policy-fail" },
+		{ "icmp6-reject-route", "icmpv6 reject-route" },
+	};
+	const char *name = value(r);
+
 	(void)key;
-	value(r);	/* how it is refused: the grammar has a say on reject itself */
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		if (strcmp(name, known[i].name))
+			continue;
+		if (known[i].ours)
+			keep(&r->reject, known[i].ours);
+		return;
+	}
+	rule_left_out(r, name, "(--reject-with) has no like here");
 }
 
 /* `key`: what `take` is about. */
@@ -336,7 +355,7 @@ static const struct option {
 	{ "--dscp-class", take_dscp, "dscp" }, { "--comment", take_comment, "" }, { "--ctstate", take_state, "ct state" },
 	{ "--state", take_state, "ct state" }, { "--limit", take_limit, "rate" }, { "--limit-burst", take_limit, "burst" },
 	{ "-j", take_target, "jump" }, { "--jump", take_target, "jump" }, { "-g", take_target, "goto" }, { "--goto", take_target, "goto" },
-	{ "--reject-with", take_nothing, "" }, { "--log-prefix", take_log, "" },
+	{ "--reject-with", take_reject, "" }, { "--log-prefix", take_log, "" },
 };
 
 void options_take(struct rule_line *r)

@@ -7,7 +7,7 @@
 #include "judge.h"
 
 enum { TRIES = 5 };		/* while generations change under us */
-enum { DECISION = RULE_ID_MASK | RULE_DROP_BIT | RULE_AUDIT_BIT };
+enum { DECISION = RULE_ID_MASK | RULE_DROP_BIT | RULE_AUDIT_BIT | RULE_REJECT_MOST << RULE_REJECT_SHIFT };
 
 #define NAME(sym, name, text) name,
 const char *const reason_name[] = { "none", PARSE_REASONS(NAME) DROP_REASONS(NAME) };
@@ -40,7 +40,7 @@ static void ask_model(struct judge *j, const void *frame, unsigned int n, struct
 
 static enum reason reason_of(uint32_t entry)
 {
-	return (entry & RULE_ID_MASK) < RULE_FIRST ? DROP_POLICY : DROP_RULE;
+	return (entry & RULE_ID_MASK) < RULE_FIRST ? DROP_POLICY : entry >> RULE_REJECT_SHIFT & RULE_REJECT_MOST ? DROP_REJECT : DROP_RULE;
 }
 
 static void by_model(struct judgement *out)
@@ -55,7 +55,7 @@ static void by_model(struct judgement *out)
 static const char *entry_text(uint32_t entry, char *to, size_t size)
 {
 	snprintf(to, size, "%s%u %s", (entry & RULE_ID_MASK) < RULE_FIRST ? "policy " : "rule ", entry & RULE_ID_MASK,
-		 entry & RULE_DROP_BIT ? "drop" : entry & RULE_AUDIT_BIT ? "audit" : "accept");
+		 entry & RULE_DROP_BIT && entry >> RULE_REJECT_SHIFT & RULE_REJECT_MOST ? "reject" : entry & RULE_DROP_BIT ? "drop" : entry & RULE_AUDIT_BIT ? "audit" : "accept");
 	return to;
 }
 

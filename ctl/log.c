@@ -87,16 +87,16 @@ static void tell_frame(struct told *t, const struct log_record *r)
 
 static void tell(struct told *t, const struct show *s, const struct log_record *r)
 {
-	static const char *const verdicts[] = { "continue", "accept", "drop", "accept" };
+	static const char *const verdicts[] = { "continue", "accept", "drop", "accept", "drop" };
 
 	*t = (struct told){ .time_ns = r->time_ns + s->epoch_ns, .interface = s->slots[r->slot % MAX_INTERFACES].name };
-	t->verdict = verdicts[r->verdict & 3];
+	t->verdict = verdicts[r->verdict <= LOG_REJECT ? r->verdict : LOG_NEXT];
 	if (r->rule >= RULE_FIRST)
 		t->rule = find_rule(&s->config, r->rule, &t->chain);
 	if (r->kind == LOG_DROPPED)
 		t->reason = reason_name[r->reason < REASON_DROP_END ? r->reason : 0];
-	else if (r->verdict == LOG_DROP)
-		t->reason = "rule";
+	else if (r->verdict == LOG_DROP || r->verdict == LOG_REJECT)
+		t->reason = reason_name[r->verdict == LOG_DROP ? DROP_RULE : DROP_REJECT];
 	if (t->rule && t->rule->log)
 		t->prefix = t->rule->log_prefix;
 	tell_frame(t, r);

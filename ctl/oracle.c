@@ -86,6 +86,8 @@ static enum outcome follow(struct oracle *o, const struct rule *r, enum rule_ver
 		return decide(o, r->id | more);
 	case RULE_DROP:
 		return decide(o, r->id | drop | more);
+	case RULE_REJECT:
+		return decide(o, r->id | drop | more | (drop == RULE_DROP_BIT ? (uint32_t)r->reject << RULE_REJECT_SHIFT : 0));
 	case RULE_RETURN:
 		return RETURNS;
 	case RULE_JUMP:

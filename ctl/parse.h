@@ -33,6 +33,7 @@ struct parse {
 	int raw;
 	bool option;			/* behind "tcp option" */
 	bool per;			/* behind "per" */
+	bool with;			/* behind "with" */
 	bool values;			/* inside { } of values: all words raw, newlines are blanks */
 	bool only_values;		/* the whole text is values */
 	bool only_rule;			/* it is one rule */
@@ -99,6 +100,7 @@ int build_chain(struct parse *p, struct slice name, struct loc at);
 int build_policy(struct parse *p, struct slice policy, struct loc at);
 int build_audit(struct parse *p, struct loc at);
 int build_jump(struct parse *p, enum rule_verdict how, struct slice chain, struct loc at);
+int build_reject(struct parse *p, struct slice protocol, struct slice name, struct loc at, struct loc name_at);	/* reject.c */
 int build_tuples(struct parse *p, bool verdicts);	/* what follows are elements for the keys of p->match */
 int build_dot(struct parse *p, struct loc at);
 int build_element(struct parse *p, struct loc at);

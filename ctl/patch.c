@@ -11,7 +11,7 @@
 _Static_assert(sizeof(struct filter_chain) == 1000, "a place that this file does not copy");
 
 enum {
-	ENTRY_BITS = RULE_ID_MASK | RULE_DROP_BIT | RULE_CONTINUE_BIT | RULE_VARIANT_BIT | FILTER_GROUP_BIT | RULE_LIMIT_BIT | RULE_SET_BIT | RULE_LOG_BIT |
+	ENTRY_BITS = RULE_ID_MASK | RULE_REJECT_MOST << RULE_REJECT_SHIFT | RULE_DROP_BIT | RULE_CONTINUE_BIT | RULE_VARIANT_BIT | FILTER_GROUP_BIT | RULE_LIMIT_BIT | RULE_SET_BIT | RULE_LOG_BIT |
 		     RULE_AUDIT_BIT,
 	LIMIT_WORDS = sizeof(struct filter_limit) / 8,
 	LOOKUP_WORDS = sizeof(struct set_lookup) / 8,

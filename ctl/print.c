@@ -3,6 +3,7 @@
  * short runs of values that have names are written by name. */
 #include <arpa/inet.h>
 #include <stdlib.h>
+#include "reject.h"
 #include "value.h"
 
 enum { NAMED_MOST = 8, LINE_ELEMENTS = 4 };
@@ -299,6 +300,10 @@ static void match_print(FILE *f, const struct match *m)
 
 static void decision_print(FILE *f, const struct rule *r)
 {
+	if (r->verdict == RULE_REJECT) {
+		reject_print(f, r->reject);
+		return;
+	}
 	if (!r->vmap) {
 		verdict_print(f, r->verdict, r->target);
 		return;

@@ -2,6 +2,7 @@
 /* stats: the totals of each hook, by verdict and reason. */
 #include "../lib/err.h"
 #include "../lib/out.h"
+#include "../maps/reject.h"
 #include "../maps/total.h"
 #include "counts.h"
 #include "interfaces.h"
@@ -58,6 +59,30 @@ static int emit_limits(void)
 	return 0;
 }
 
+/* What became of the answers to rejected packets. */
+static int emit_rejects(void)
+{
+	struct reject_counts n = {};
+	struct counts counts;
+	int err = counts_open(&counts, "reject_counts", sizeof(n));
+
+	if (err)
+		return err;
+	counts_read(&counts, 0, &n);
+	counts_close(&counts);
+	if (out_is_json()) {
+		out_object("rejects");
+		out_number("tcp_resets", n.resets);
+		out_number("icmp_errors", n.errors);
+		out_number("suppressed", n.suppressed);
+		out_number("unanswered", n.unanswered);
+		out_object_end();
+	} else if (n.suppressed) {
+		note("%llu rejected packets got no ICMP error: more than %d a second", (unsigned long long)n.suppressed, REJECT_RATE);
+	}
+	return 0;
+}
+
 static int stats(int argc, char **argv)
 {
 	const struct interface_slot *slots = interfaces_read();
@@ -82,7 +107,8 @@ static int stats(int argc, char **argv)
 	}
 	out_list_end();
 	counts_close(&counts);
-	return emit_limits();
+	err = emit_limits();
+	return err ? err : emit_rejects();
 }
 
 static void explain(const char *verdict, const char *name, const char *text)

@@ -79,18 +79,15 @@ static struct bpf_object *load(enum object_kind kind, const struct program_confi
 	const char *begin = kind == OBJECT_XDP ? xdp_object_begin : tc_object_begin;
 	const char *end = kind == OBJECT_XDP ? xdp_object_end : tc_object_end;
 	struct bpf_object *o = bpf_object__open_mem(begin, end - begin, &opts);
-	struct program_config constants = *config;
 	int err;
 
-	if (private)
-		constants.features |= FEATURE_SHOW;
 	if (!o) {
 		fail(EXIT_FAILED, "opening the embedded object: %s", strerror(errno));
 		return NULL;
 	}
 	if (kind == OBJECT_XDP)
 		bpf_program__set_autoload(bpf_object__find_program_by_name(o, frags ? "weir_xdp_linear" : "weir_xdp"), false);
-	err = set_constants(o, &constants);
+	err = set_constants(o, config);
 	if (!err)
 		err = set_sizes(o, datapath);
 	if (!err && private)

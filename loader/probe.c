@@ -128,6 +128,7 @@ static int load(struct probe *p)
 		return err;
 	d.flow4_bits = d.flow6_bits = 1;	/* a flow at a time */
 	config = attach_config(p->attached.slot, s, &d);
+	config.features |= FEATURE_MUTE;
 	p->object = object_load_private(p->hook == HOOK_XDP ? OBJECT_XDP : OBJECT_TC, &config, &d, s->frags);
 	return p->object ? check_same(p) : EXIT_FAILED;
 }

@@ -44,8 +44,8 @@ enum feature {
 	FEATURE_FLOWS = 4,	/* flow table: accounts, cached decisions */
 	FEATURE_DECAP = 8,	/* strip IPIP before all else */
 	FEATURE_XDP_BELOW = 16,	/* tc ingress only: XDP is attached and has done the work */
-	FEATURE_SHOW = 64,	/* run for show: nothing that others see may change */
 	FEATURE_TC_ABOVE = 32,	/* XDP only: tc ingress is attached and can ask for neighbours */
+	FEATURE_MUTE = 64,	/* test runs: nobody is answered, nothing that others see changes */
 };
 
 /* The .rodata of one interface's programs; the loader fills it in. */

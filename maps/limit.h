@@ -29,7 +29,7 @@ _Static_assert(sizeof(struct filter_limit) == 32, "four words");
 #define LIMIT_BUCKETS (1 << 16)
 
 struct limit_entry {
-	__u64 key;			/* hash of rule and key, in the low 23 bits the rule's id; 0: free */
+	__u64 key;			/* hash of rule and key, in the low 18 bits the rule's id; 0: free */
 	__u64 full_at;
 };
 

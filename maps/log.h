@@ -12,7 +12,7 @@
 
 enum log_kind { LOG_STATEMENT, LOG_DROPPED };
 /* What the rule said; of LOG_DROPPED always DROP. NEXT: it goes on to the rules behind. */
-enum log_verdict { LOG_NEXT, LOG_ACCEPT, LOG_DROP, LOG_AUDIT };
+enum log_verdict { LOG_NEXT, LOG_ACCEPT, LOG_DROP, LOG_AUDIT, LOG_REJECT };
 
 struct log_record {
 	__u64 time_ns;		/* CLOCK_MONOTONIC */

@@ -34,7 +34,8 @@
 	X(DROP_TOO_BIG, "too-big", "the encapsulated packet exceeds the MTU of the route") \
 	X(DROP_ENCAP, "encap", "no room for the outer header") \
 	X(DROP_DECAP, "decap", "an outer header could not be removed") \
-	X(DROP_INTERNAL, "internal", "a table of the datapath is missing: a defect")
+	X(DROP_INTERNAL, "internal", "a table of the datapath is missing: a defect") \
+	X(DROP_REJECT, "reject", "a rule said reject, which tells the sender where it may be told")
 
 /* What a packet that goes on is booked under. Exactly one of these or of the drop reasons is counted per packet. */
 #define PASS_REASONS(X) \

@@ -147,11 +147,13 @@ struct filter_chain {
 	struct filter_interval interval[FIELD_COUNT];
 };
 
-#define RULE_ID_MASK 0x7fffffu	/* bits 0-22: stable id */
+#define RULE_ID_MASK 0x3ffffu	/* bits 0-17: stable id */
+#define RULE_REJECT_SHIFT 18	/* bits 18-22: enum reject, of an entry that drops */
+#define RULE_REJECT_MOST 31u
 #define RULE_DROP_BIT (1u << 24)
 #define RULE_CONTINUE_BIT (1u << 25)	/* counts, others decide */
 #define RULE_VARIANT_BIT (1u << 26)	/* looks at what may differ between packets of a flow */
-#define FILTER_GROUP_BIT (1u << 31)	/* the unit is a group, its number in bits 0-22 */
+#define FILTER_GROUP_BIT (1u << 31)	/* the unit is a group, its number in bits 0-17 */
 #define RULE_LIMIT_BIT (1u << 28)	/* matches only what its limit lets through */
 #define RULE_SET_BIT (1u << 29)	/* puts an element into a set, or elements of sets count it: struct set_lookup, behind the limit */
 #define FILTER_TOUCH 8			/* words from the place of the limit to the statement */
@@ -228,6 +230,8 @@ enum { FILTER_SMALL = 1 << 16, FILTER_MEDIUM = 1 << 23, FILTER_LARGE = 1 << 28 }
 #define MAX_RULES 262144	/* room for two generations; ids: 0 nobody, 1 and 2 the policies of ingress and egress, rules from RULE_FIRST */
 enum { RULE_POLICY_INGRESS = 1, RULE_POLICY_EGRESS = 2, RULE_FIRST = 3 };
 #define FILTER_MAX_RULES (MAX_RULES / 2 - RULE_FIRST)	/* of both chains */
+
+_Static_assert(MAX_RULES == RULE_ID_MASK + 1 && FILTER_MAX_UNITS <= RULE_ID_MASK, "ids and groups fit");
 
 struct rule_count {
 	__u64 packets, bytes;	/* wire packets, IP bytes (frame bytes of what is not IP) */

@@ -8,6 +8,7 @@
 #include "skb.h"
 #include "../xdp/decide.h"
 #include "forward.h"
+#include "reject.h"
 
 static __always_inline enum verdict stage_parse(struct __sk_buff *skb, struct pkt *p, struct quote *q)
 {
@@ -88,6 +89,8 @@ static __always_inline int pipeline(struct __sk_buff *skb, struct decision_conte
 	else
 		log_drop(skb, &p, hook);
 	account(&p, program.slot, hook, v);
+	if (v == DROP && p.reject && !has(FEATURE_MUTE))
+		return send_back(skb, &p, hook == HOOK_TC_EGRESS ? BPF_F_INGRESS : 0);
 	return act(v, action);
 }
 
@@ -98,7 +101,7 @@ int weir_tc_ingress(struct __sk_buff *skb)
 
 	if (has(FEATURE_XDP_BELOW))
 		return take_over(skb);
-	if (!d)
+	if (!d || own_answer(skb))
 		return TC_ACT_UNSPEC;
 	return pipeline(skb, d, CHAIN_INGRESS, HOOK_TC_INGRESS);
 }
@@ -108,7 +111,7 @@ int weir_tc_egress(struct __sk_buff *skb)
 {
 	struct decision_context *d = decision_context();
 
-	if (!d)
+	if (!d || own_answer(skb))
 		return TC_ACT_UNSPEC;
 	return pipeline(skb, d, CHAIN_EGRESS, HOOK_TC_EGRESS);
 }

@@ -68,7 +68,8 @@ def match(r):
 
 def rule(r, targets):
     matches = [match(r) for _ in range(r.choice([0, 1, 1, 1, 2]))]
-    verdict = r.choice(["accept", "drop", "drop", "counter", "counter accept", "return"] + [f"{w} {t}" for t in targets for w in ("jump", "goto")])
+    verdict = r.choice(["accept", "drop", "drop", "counter", "counter accept", "return", "reject", "reject with icmpx admin-prohibited",
+                        "reject with tcp reset", "reject with icmp host-unreachable", "reject with icmpv6 no-route"] + [f"{w} {t}" for t in targets for w in ("jump", "goto")])
     if targets and r.random() < .1:
         matches, verdict = matches[:1], f"tcp dport vmap {{ 22 : drop, 80 : jump {r.choice(targets)}, 443 : accept, 8080 : continue }}"
     return " ".join(matches + [verdict])

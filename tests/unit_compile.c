@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include "../ctl/lookup.h"	/* before cmocka.h, whose macro fail() hides ours */
 #include "../ctl/patch.h"
+#include "../maps/reject.h"
 #include <cmocka.h>
 
 enum { RULE_SETS = 250, PACKETS = 600, MAX_TEXT = 1 << 18 };
@@ -185,7 +186,7 @@ static void add_decision(struct text *t, int chain)
 		add(t, "tcp dport vmap { %u : accept, %u-%u : jump u%d, 600-700 : drop, 701-800 : continue, 801-900 : return, 901 : goto u%d }\n",
 		    below(100), 100 + below(50), 200 + below(300), to, to);
 	else
-		add(t, "%s\n", (const char *[]){ "accept", "drop", "counter", "counter drop", "log", "log drop" }[below(6)]);
+		add(t, "%s\n", (const char *[]){ "accept", "drop", "counter", "counter drop", "log", "log drop", "reject with tcp reset", "reject" }[below(8)]);
 }
 
 static void add_concatenation(struct text *t)
@@ -522,7 +523,7 @@ static bool rule_matches(const struct config *c, const struct rule *r, const str
 	for (int i = 0; i < r->update.n_keys; i++)
 		if (!implied(&(struct match){ .key = r->update.keys[i] }, field_of[r->update.keys[i]], v))
 			return false;
-	return true;
+	return r->verdict != RULE_REJECT || r->reject != REJECT_TCP_RESET || (v->present & FIELD_BIT(FIELD_L4PROTO) && v->lo[FIELD_L4PROTO] == 6);
 }
 
 /* Id of the rule that decides, NAIVE_END or NAIVE_RETURN. */
@@ -542,8 +543,8 @@ static int naive_walk(const struct config *c, const struct chain *k, const struc
 			verdict = t ? t->verdict : RULE_CONTINUE;
 			target = t ? t->target : NULL;
 		}
-		*drops = verdict == RULE_DROP;
-		if (verdict == RULE_ACCEPT || verdict == RULE_DROP)
+		*drops = verdict == RULE_DROP || verdict == RULE_REJECT;
+		if (verdict == RULE_ACCEPT || verdict == RULE_DROP || verdict == RULE_REJECT)
 			return r->id;
 		if (verdict == RULE_RETURN)
 			return NAIVE_RETURN;

@@ -253,7 +253,7 @@ static void leaves_all_as_it_was_when_words_are_wrong(void **state)
 	expect_failure(config_add_rule(&c, CHAIN_INGRESS, 0, "ip saddr @t drop"), "unknown set \"t\"");
 	expect_failure(config_add_rule(&c, CHAIN_INGRESS, 0, "accept\naccept"), "unexpected \"accept\", expected end of line");
 	expect_failure(config_add_rule(&c, CHAIN_INGRESS, 0, ""),
-		       "unexpected end of the text, expected accept, drop, jump, goto, return, counter, limit, log, add, update, comment or a match");
+		       "unexpected end of the text, expected accept, drop, reject, jump, goto, return, counter, limit, log, add, update, comment or a match");
 	expect_failure(config_add_service(&c, "web", "listen 192.0.2.2:80/tcp forward l2 backend 10.0.0.1"),
 		       "service web exists already");
 	expect_failure(config_add_service(&c, "www", "listen 192.0.2.1:80/tcp forward l2 backend 10.0.0.1"),

@@ -163,7 +163,8 @@ def rule(draw, sets):
         parts.append(draw(st.sampled_from(["counter", "counter packets 5 bytes 10"])))
     if draw(st.booleans()):
         parts.append("log" + draw(st.sampled_from(["", ' prefix "a b: "', " prefix x"])))
-    verdict = draw(st.sampled_from(["accept", "drop", "", "return", "jump other", "goto other", "vmap"]))
+    verdict = draw(st.sampled_from(["accept", "drop", "", "return", "jump other", "goto other", "vmap", "reject", "reject with icmpx type admin-prohibited",
+                                    "reject with icmpx port-unreachable"]))
     if verdict == "vmap":
         way = st.sampled_from(["accept", "drop", "jump other", "return", "continue"])
         ports = draw(st.lists(st.integers(0, 65535), min_size=1, max_size=6, unique=True))

@@ -100,7 +100,7 @@ static int walk(const struct config *c, int chain, const struct packet *p, bool 
 		if (!rule_holds(r, p))
 			continue;
 		met[chain][i] = true;
-		if (r->verdict == RULE_ACCEPT || r->verdict == RULE_DROP)
+		if (r->verdict == RULE_ACCEPT || r->verdict == RULE_DROP || r->verdict == RULE_REJECT)
 			return DECIDED;
 		if (r->verdict == RULE_RETURN)
 			return RETURNED;
@@ -123,8 +123,8 @@ static int add(char *text, const char *fmt, uint32_t a, uint32_t b)
 
 static void random_rule(char *text, int chain, bool flat)
 {
-	static const char *const verdicts[] = { "accept", "drop", "counter", "counter", "return", "jump u%d", "goto u%d" };
-	const char *verdict = verdicts[below(flat ? 3 : chain == USERS - 1 ? 5 : 7)];
+	static const char *const verdicts[] = { "accept", "drop", "reject", "counter", "counter", "return", "jump u%d", "goto u%d" };
+	const char *verdict = verdicts[below(flat ? 4 : chain == USERS - 1 ? 6 : 8)];
 
 	if (below(2))
 		text += sprintf(text, "ip saddr%s ", below(5) ? "" : " !="), text += add(text, "10.0.0.%u-10.0.0.%u ", below(VALUES), below(VALUES));

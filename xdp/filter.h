@@ -510,5 +510,6 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 		log_rules(ctx, p, k);
 	if (!(k->found & RULE_DROP_BIT))
 		return NEXT;
-	return drop(p, p->rule < RULE_FIRST ? DROP_POLICY : DROP_RULE);
+	p->reject = k->found >> RULE_REJECT_SHIFT & RULE_REJECT_MOST;
+	return drop(p, p->rule < RULE_FIRST ? DROP_POLICY : p->reject ? DROP_REJECT : DROP_RULE);
 }

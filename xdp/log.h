@@ -91,7 +91,9 @@ __noinline int log_send(PARSE_CONTEXT *ctx, const struct pkt *p, __u32 rule, __u
 
 static __always_inline __u32 log_entry_verdict(__u32 entry)
 {
-	return entry & RULE_CONTINUE_BIT ? LOG_NEXT : entry & RULE_DROP_BIT ? LOG_DROP : entry & RULE_AUDIT_BIT ? LOG_AUDIT : LOG_ACCEPT;
+	if (entry & RULE_DROP_BIT)
+		return entry >> RULE_REJECT_SHIFT & RULE_REJECT_MOST ? LOG_REJECT : LOG_DROP;
+	return entry & RULE_CONTINUE_BIT ? LOG_NEXT : entry & RULE_AUDIT_BIT ? LOG_AUDIT : LOG_ACCEPT;
 }
 
 static __always_inline void log_entry(PARSE_CONTEXT *ctx, const struct pkt *p, __u32 entry, __u32 chain)
@@ -131,7 +133,7 @@ static __always_inline int log_told(const struct pkt *p, const struct log_follow
 	__u32 zero = 0;
 	const struct filter_key *k = bpf_map_lookup_elem(&filter_scratch, &zero);
 
-	return p->reason == DROP_RULE && f->statements_until && k && k->found & RULE_LOG_BIT;
+	return (p->reason == DROP_RULE || p->reason == DROP_REJECT) && f->statements_until && k && k->found & RULE_LOG_BIT;
 }
 
 __noinline int log_send_drop(PARSE_CONTEXT *ctx, const struct pkt *p, __u32 hook)

@@ -21,6 +21,7 @@ static __always_inline long frame_copy(struct xdp_md *ctx, void *to, __u32 n)
 #include "decide.h"
 #include "decap.h"
 #include "forward.h"
+#include "reject.h"
 
 /* Parse again with the length of all buffers, if there are several; `why` is what the first one alone gave. */
 static __noinline int parse_buffers(struct xdp_md *ctx, struct pkt *p, struct quote *q, int why)
@@ -96,7 +97,7 @@ static __always_inline int receive(struct xdp_md *ctx)
 	case REDIRECT:
 		return bpf_redirect(ifindex, 0);
 	case DROP:
-		return XDP_DROP;
+		return p.reject && !has(FEATURE_MUTE) && !reject(ctx, &p) ? XDP_TX : XDP_DROP;
 	default:
 		return XDP_PASS;
 	}

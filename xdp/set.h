@@ -278,13 +278,13 @@ __noinline int set_touch(struct filter_key *k)
 
 	if (!k)
 		return 0;
-	for (__u32 n = 0; n < FILTER_LOOKUPS && !has(FEATURE_SHOW); n++) {
+	for (__u32 n = 0; n < FILTER_LOOKUPS && !has(FEATURE_MUTE); n++) {
 		if (!(k->lookup.counted >> n & 1) || !k->element[n])
 			continue;
 		k->query.found = k->element[n];
 		set_do(k, SET_DO_COUNT, k->slot[n] >> 8, k->slot[n]);
 	}
-	if (!k->lookup.update || has(FEATURE_SHOW))
+	if (!k->lookup.update || has(FEATURE_MUTE))
 		return 1;
 	word = set_word(k->lookup.slot);
 	if (!word || !set_key(k))
