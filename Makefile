@@ -30,7 +30,7 @@ UNIT := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit_*.c))
 HELPERS := $(OUT)/tests/config_check $(OUT)/tests/libweirtest.so
 BENCH := $(OUT)/bench/bench $(OUT)/bench/peer $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c))
 LANGUAGE := $(addprefix ctl/,config.c spans.c tuples.c raw.c value.c names.c build.c build_rule.c build_limit.c build_set.c build_value.c parse.c foreign.c check.c \
-	check_chain.c reject.c print.c diff.c)
+	check_chain.c reject.c mark.c print.c diff.c)
 IMPORT := $(addprefix ctl/import,.c _scan.c _nft.c _nft_read.c _iptables.c _iptables_option.c)
 FUZZ := $(patsubst tests/fuzz_%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz_*.c))
 

@@ -58,6 +58,8 @@ int build_limit(struct parse *p, struct slice amount, struct slice unit, struct 
 
 	if (l->rate)
 		return refuse(p, at, "the rule has a limit already");
+	if (p->rule.mark.set)
+		return refuse(p, at, "a limit stands before meta mark set, not behind it");
 	l->at = place_of(p, at);
 	if (unit.n && parse_unit(p, unit, unit_at, &factor))
 		return -1;

@@ -257,9 +257,9 @@ int build_match_end(struct parse *p)
 {
 	struct rule *r = &p->rule;
 
-	if (r->counter || r->log || r->update.how)
+	if (r->counter || r->log || r->mark.set || r->update.how)
 		return refuse(p, (struct loc){ p->match.at.line, p->match.at.column }, "a match stands before %s, not behind it",
-			      r->counter ? "counter" : r->log ? "log" : "add and update");
+			      r->counter ? "counter" : r->log ? "log" : r->mark.set ? "meta mark set" : "add and update");
 	if (p->op && strchr("<>lg", p->op) && order_to_range(p))
 		return -1;
 	spans_normalise(&p->match.spans);
@@ -304,7 +304,7 @@ int build_rule_end(struct parse *p, struct loc at)
 	struct chain *c = p->chain;
 
 	p->rule.at = (struct where){ p->file, at.line, at.column };
-	if (p->rule.verdict == RULE_CONTINUE && !p->rule.counter && !p->rule.log && !p->rule.update.how)
+	if (p->rule.verdict == RULE_CONTINUE && !p->rule.counter && !p->rule.log && !p->rule.mark.set && !p->rule.update.how)
 		return refuse(p, at, "the rule does nothing: end it with accept or drop, or let it count with counter");
 	if (!c)
 		return 0;

@@ -234,6 +234,8 @@ static int check_rule(struct checker *k, const struct rule *r)
 	if (r->limit.rate && r->verdict != RULE_ACCEPT && r->verdict != RULE_DROP && r->verdict != RULE_REJECT &&
 	    r->verdict != RULE_CONTINUE)
 		return checker_wrong(k, r->limit.at, "a limit goes with accept, drop, reject, or a rule that only counts");
+	if (r->mark.set && r->vmap)
+		return checker_wrong(k, r->mark.at, "meta mark set goes into a rule of its own, before that with vmap");
 	if (r->verdict == RULE_REJECT && check_reject(k, r, asked.family, asked.proto))
 		return EXIT_USAGE;
 	return asked.proto ? check_l4proto(k, r, *asked.proto) : 0;

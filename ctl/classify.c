@@ -2,6 +2,7 @@
 /* classify: the datapath's walk over the compiled tables, in user space. */
 #include <string.h>
 #include "../maps/limit.h"
+#include "../maps/mark.h"
 #include "compile.h"
 
 struct packet {
@@ -111,6 +112,7 @@ static bool addresses_hold(const struct filter_rule *rule, const struct packet *
 struct best {
 	uint32_t position, entry;
 	uint32_t from;		/* rules before are passed by */
+	uint64_t *mark;		/* the packet's */
 };
 
 static void probe_group(const struct filter_chain *c, uint32_t group, const struct packet *p, struct best *best)
@@ -143,7 +145,15 @@ static bool is_over(const uint64_t *w, uint32_t place)
 	return ((const struct filter_limit *)(w + place))->flags & LIMIT_OVER;
 }
 
-/* Units of a word of the rows in order, as long as none leaps back behind a rule found. 1: decided. */
+static void set_mark(const uint64_t *w, uint32_t place, uint32_t entry, uint64_t *mark)
+{
+	struct filter_mark m;
+
+	memcpy(&m, w + place + (entry & RULE_LIMIT_BIT ? sizeof(struct filter_limit) / 8 : 0), sizeof(m));
+	*mark = ((uint32_t)*mark & m.keep) ^ m.flip;
+}
+
+/* Units of a word of the rows in order, as long as none leaps back behind a rule found, or sets the mark. 1: decided; -1: once more from the start. */
 static int walk_word(const struct filter_chain *c, uint32_t at, uint64_t units, const struct packet *p, struct best *best)
 {
 	const uint64_t *w = (const uint64_t *)c;
@@ -159,9 +169,15 @@ static int walk_word(const struct filter_chain *c, uint32_t at, uint64_t units, 
 		} else if (position < best->from || (entry & RULE_LIMIT_BIT && is_over(w, leap >> 32))) {
 			continue;
 		} else if (!(entry & RULE_CONTINUE_BIT)) {
+			if (entry & RULE_MARK_BIT)
+				set_mark(w, leap >> 32, entry, best->mark);
 			best->position = position;
 			best->entry = entry;
 			return 1;
+		} else if (entry & RULE_MARK_BIT) {
+			set_mark(w, leap >> 32, entry, best->mark);
+			best->from = (uint32_t)leap ? (uint32_t)leap : position + 1;
+			return -1;
 		} else if ((uint32_t)leap) {
 			best->from = (uint32_t)leap;
 			if (best->position < (uint32_t)leap)
@@ -171,12 +187,12 @@ static int walk_word(const struct filter_chain *c, uint32_t at, uint64_t units, 
 	return 0;
 }
 
-uint32_t compiled_classify(const struct compiled *compiled, int chain, const struct field_values *v)
+uint32_t compiled_classify(const struct compiled *compiled, int chain, struct field_values *v)
 {
 	const uint64_t *w = compiled->chain[chain].v;
 	const struct filter_chain *c = (const struct filter_chain *)w;
 	struct packet p = packet_of(v);
-	struct best best = { ~0u, 0, 0 };
+	struct best best = { ~0u, 0, 0, &v->lo[FIELD_MARK] };
 	uint32_t row[FIELD_COUNT + CORE_COUNT];
 	int n = packet_rows(row, c, &p, v), done = 0;
 
@@ -190,6 +206,7 @@ uint32_t compiled_classify(const struct compiled *compiled, int chain, const str
 			best.position = ~0u;
 			best.entry = 0;
 			at = -1;
+			packet_rows(row, c, &p, v);
 		}
 	}
 	return best.entry ? best.entry : c->policy;

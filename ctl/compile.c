@@ -5,6 +5,7 @@
 #include <string.h>
 #include "compile.h"
 #include "../maps/limit.h"
+#include "../maps/mark.h"
 #include "../maps/set.h"
 #include "flatten.h"
 #include "lookup.h"
@@ -50,19 +51,39 @@ uint32_t limit_store(struct memory *w, const struct rule *r)
 	return at;
 }
 
-/* What the rule puts into a set and which elements it counts: FILTER_TOUCH words behind the place of its limit, be there one or not. */
-static uint32_t store_touch(struct memory *w, const struct config *c, const struct raws *raws, const struct rule *r)
+static void write_mark(uint64_t *to, const struct rule *r)
 {
-	uint32_t at = memory_take_at(w, FILTER_TOUCH + sizeof(struct set_lookup) / 8, FILTER_TOUCH);
-	struct set_lookup *to = (struct set_lookup *)(w->v + at + FILTER_TOUCH);
+	struct filter_mark mark = { r->mark.keep, r->mark.flip };
 
+	memcpy(to, &mark, sizeof(mark));
+}
+
+/* What the rule puts into a set and which elements it counts. */
+static void write_touch(struct set_lookup *to, const struct config *c, const struct raws *raws, const struct rule *r)
+{
 	if (r->update.how)
 		lookup_describe(to, raws, config_set(c, r->update.set), r->update.keys, r->update.n_keys);
 	to->update = r->update.how;
 	to->timeout = ticks_of_ms(r->update.timeout_ms);
 	to->counted = lookups_counted(c, raws, r);
-	if (r->limit.rate)
+}
+
+/* Where the rule's limit is, its mark right behind, or its mark; its set statement FILTER_TOUCH words behind the place of both. */
+static uint32_t store_aside(struct memory *w, uint32_t entry, const struct config *c, const struct raws *raws, const struct rule *r)
+{
+	uint32_t limit = entry & RULE_LIMIT_BIT ? FILTER_LIMIT_WORDS : 0, words = limit + !!(entry & RULE_MARK_BIT), at;
+
+	if (entry & RULE_SET_BIT)
+		words = FILTER_TOUCH + sizeof(struct set_lookup) / 8;
+	at = memory_take_at(w, words, entry & RULE_SET_BIT ? FILTER_TOUCH : limit ? limit : 1);
+	if (limit)
 		write_limit((struct filter_limit *)(w->v + at), r);
+	if (entry & RULE_MARK_BIT) {
+		write_mark(w->v + at + limit, r);
+		memory_chain(w)->fields |= FIELDS_MARKED;
+	}
+	if (entry & RULE_SET_BIT)
+		write_touch((struct set_lookup *)(w->v + at + FILTER_TOUCH), c, raws, r);
 	return at;
 }
 
@@ -94,8 +115,8 @@ static void store_entries(struct memory *w, const struct config *config, const s
 			continue;
 		if (r->entry & RULE_CONTINUE_BIT && r->next != unit->position + 1)
 			w->v[leaps + i] = r->next;
-		if (r->entry & (RULE_LIMIT_BIT | RULE_SET_BIT)) {
-			uint64_t place = r->entry & RULE_SET_BIT ? store_touch(w, config, raws, r->rule) : limit_store(w, r->rule);
+		if (r->entry & (RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT)) {
+			uint64_t place = store_aside(w, r->entry, config, raws, r->rule);
 
 			w->v[leaps + i] |= place << 32;
 		}

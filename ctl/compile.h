@@ -29,18 +29,19 @@ struct field_values {
 
 u128 field_value(const struct field_values *v, enum filter_field f);
 
-/* What the datapath's classify() does, on the compiled tables. Returns an entry of the rule table: id and RULE_* bits. */
-uint32_t compiled_classify(const struct compiled *c, int chain, const struct field_values *v);
+/* What the datapath's classify() does, on the compiled tables. Returns an entry of the rule table: id and RULE_* bits. The packet's mark becomes what
+ * rules set it to. */
+uint32_t compiled_classify(const struct compiled *c, int chain, struct field_values *v);
 
 /* The language's meaning on the model itself, rule after rule: the oracle of the above. */
-uint32_t model_classify(const struct config *c, int chain, const struct field_values *v);
+uint32_t model_classify(const struct config *c, int chain, struct field_values *v);
 
-/* The same, told of each rule that it comes to and whether it holds; what `rule` answers counts instead. */
+/* The same, told of each rule that it comes to, whether it holds and the mark that the packet has then; what `rule` answers counts instead. */
 struct rule_visit {
-	bool (*rule)(void *ctx, int chain, const struct rule *r, bool holds);
+	bool (*rule)(void *ctx, int chain, const struct rule *r, bool holds, uint32_t mark);
 	void *ctx;
 };
-uint32_t model_walk(const struct config *c, int chain, const struct field_values *v, const struct rule_visit *visit);
+uint32_t model_walk(const struct config *c, int chain, struct field_values *v, const struct rule_visit *visit);
 
 /* One rule alone; of a map: has it an element for the packet. */
 bool model_rule_holds(const struct config *c, const struct raws *raws, const struct rule *r, const struct field_values *v);

@@ -202,6 +202,15 @@ struct limit {
 	struct where at;
 };
 
+struct mark {			/* of `meta mark set`: (mark & keep) ^ flip */
+	bool set;
+	uint32_t keep, flip;
+	struct where at;
+};
+
+uint32_t mark_apply(const struct mark *m, uint32_t mark);
+void mark_print(FILE *f, const struct mark *m);
+
 struct limit_period { const char *name; uint32_t seconds; };
 extern const struct limit_period limit_periods[];	/* second …; ends with a NULL name */
 uint32_t limit_key_of(enum config_key key);		/* LIMIT_* of maps/limit.h, 0: no limit is per this */
@@ -228,6 +237,7 @@ struct rule {
 	struct match *vmap;	/* of VMAP: a match whose elements have verdicts */
 	struct limit limit;
 	struct update update;
+	struct mark mark;
 	bool counter, log;
 	char *log_prefix;	/* or NULL */
 	char *comment;		/* or NULL */
@@ -351,6 +361,7 @@ int tuple_compare(const struct value_tuple *a, const struct value_tuple *b);	/* 
 bool tuple_equal(const struct value_tuple *a, const struct value_tuple *b);
 void tuples_normalise(struct value_tuples *t, int n_keys);
 void tuples_free(struct value_tuples *t);
+bool config_marks(const struct config *c);		/* some rule sets the mark */
 bool set_is_tupled(const struct set *s);
 /* Calls `visit` for each element of a map that leads to a chain, and for a rule that does itself; stops at what is not 0. */
 int rule_targets(const struct config *c, const struct rule *r, int (*visit)(void *, const char *target, struct where at), void *context);

@@ -7,6 +7,7 @@
 #include "../lib/out.h"
 #include "diff.h"
 #include "generation.h"
+#include "marks.h"
 #include "verb.h"
 
 static int one_file(int argc)
@@ -53,6 +54,8 @@ static int config_verb_apply(int argc, char **argv)
 	if (!err)
 		err = generation_replace(&c, &old);
 	config_free(&old);
+	if (!err)
+		marks_note(&c);
 	config_free(&c);
 	return err;
 }

@@ -263,6 +263,13 @@ void constraints_copy(struct constraints *out, const struct constraints *c)
 			spans_add(&out->field[f], c->field[f].v[i].lo, c->field[f].v[i].hi);
 }
 
+void constraints_drop(struct constraints *c, enum filter_field f)
+{
+	spans_free(&c->field[f]);
+	c->field[f] = (struct spans){ 0 };
+	c->used &= ~FIELD_BIT(f);
+}
+
 void constraints_join(struct constraints *out, const struct constraints *a, const struct constraints *b)
 {
 	constraints_copy(out, a);

@@ -57,6 +57,7 @@ void raws_of(struct raws *out, const struct config *c);
 void rule_constraints(const struct config *c, const struct raws *raws, const struct rule *r, struct constraints *out);
 void constraints_copy(struct constraints *out, const struct constraints *c);
 void constraints_join(struct constraints *out, const struct constraints *a, const struct constraints *b);
+void constraints_drop(struct constraints *c, enum filter_field f);	/* asks for it no more */
 void constraints_free(struct constraints *c);
 struct spans spans_intersect(const struct spans *a, const struct spans *b);
 

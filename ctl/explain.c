@@ -13,29 +13,31 @@ struct watch {
 	struct rule_place last;		/* the last that held */
 };
 
-static struct rule_place place_of(const struct config *c, int chain, const struct rule *r)
+static struct rule_place place_of(const struct config *c, int chain, const struct rule *r, uint32_t mark)
 {
-	return (struct rule_place){ r, chain, r - config_chain(c, chain)->rules + 1 };
+	return (struct rule_place){ r, chain, r - config_chain(c, chain)->rules + 1, mark };
 }
 
-static bool watch_first(void *ctx, int chain, const struct rule *r, bool holds)
+static bool watch_first(void *ctx, int chain, const struct rule *r, bool holds, uint32_t mark)
 {
+	struct rule_place here;
 	struct watch *w = ctx;
 	struct explained *e = w->out;
 
+	here = place_of(w->config, chain, r, mark);
 	if (holds) {
 		if (e->n_path < PATH_MOST)
-			e->path[e->n_path++] = place_of(w->config, chain, r);
-		w->last = place_of(w->config, chain, r);
+			e->path[e->n_path++] = here;
+		w->last = here;
 		return true;
 	}
 	if (e->n_losers < LOSERS_MOST)
-		e->losers[e->n_losers++] = place_of(w->config, chain, r);
+		e->losers[e->n_losers++] = here;
 	e->lost++;
 	return false;
 }
 
-static bool watch_without(void *ctx, int chain, const struct rule *r, bool holds)
+static bool watch_without(void *ctx, int chain, const struct rule *r, bool holds, uint32_t mark)
 {
 	struct watch *w = ctx;
 
@@ -43,7 +45,7 @@ static bool watch_without(void *ctx, int chain, const struct rule *r, bool holds
 		if (w->without[i].rule == r)
 			return false;
 	if (holds)
-		w->last = place_of(w->config, chain, r);
+		w->last = place_of(w->config, chain, r, mark);
 	return holds;
 }
 
@@ -59,7 +61,9 @@ static void explain_shadows(struct explained *e, const struct config *c, int cha
 	struct watch w = { .config = c, .without = without, .n_without = 1 };
 
 	while (e->n_shadows < SHADOWS_MOST) {
-		if (is_policy(model_walk(c, chain, v, &(struct rule_visit){ watch_without, &w })))
+		struct field_values packet = *v;
+
+		if (is_policy(model_walk(c, chain, &packet, &(struct rule_visit){ watch_without, &w })))
 			return;
 		without[w.n_without++] = w.last;
 		e->shadows[e->n_shadows++] = w.last;
@@ -69,9 +73,11 @@ static void explain_shadows(struct explained *e, const struct config *c, int cha
 void explain(struct explained *out, const struct config *c, int chain, const struct field_values *v)
 {
 	struct watch w = { .config = c, .out = out };
+	struct field_values packet = *v;
 
 	memset(out, 0, sizeof(*out));
-	out->entry = model_walk(c, chain, v, &(struct rule_visit){ watch_first, &w });
+	out->entry = model_walk(c, chain, &packet, &(struct rule_visit){ watch_first, &w });
+	out->mark = packet.lo[FIELD_MARK];
 	if (is_policy(out->entry))
 		return;
 	out->winner = w.last;

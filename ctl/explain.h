@@ -9,10 +9,12 @@ enum { SHADOWS_MOST = 16, LOSERS_MOST = 5, PATH_MOST = 64 };
 struct rule_place {
 	const struct rule *rule;
 	int chain, position;		/* from 1 */
+	uint32_t mark;			/* the packet's when it came here */
 };
 
 struct explained {
 	uint32_t entry;			/* RULE_* */
+	uint32_t mark;			/* the packet's in the end */
 	struct rule_place winner;	/* rule NULL: the policy */
 	struct rule_place path[PATH_MOST];	/* that held before it: they count, or lead on */
 	int n_path;

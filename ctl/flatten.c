@@ -17,6 +17,8 @@ struct flattener {
 	struct rows *out;
 	uint32_t policy, drop_bit;	/* the policy's entry; what drop means: RULE_DROP_BIT, or RULE_AUDIT_BIT */
 	bool probe;			/* rows for rules that only lead on */
+	bool marks;			/* rules of the configuration set the mark */
+	int variant;			/* the way here asks for a mark that may be another by now */
 	int level;
 	int err;
 };
@@ -30,9 +32,12 @@ struct spot {			/* where a rule stands */
 
 static void run_chain(struct flattener *f, int chain, const struct constraints *path, struct label *back);
 
-static uint32_t touch_bits(const struct flattener *f, const struct rule *r)
+/* What the rule does beside its verdict. */
+static uint32_t aside_bits(const struct flattener *f, const struct rule *r)
 {
-	return r->update.how || lookups_counted(f->config, f->raws, r) ? RULE_SET_BIT | RULE_VARIANT_BIT : 0;
+	bool touches = r->update.how || lookups_counted(f->config, f->raws, r);
+
+	return (r->mark.set ? RULE_MARK_BIT : 0) | (touches ? RULE_SET_BIT | RULE_VARIANT_BIT : 0);
 }
 
 static struct row *add_row(struct flattener *f, const struct spot *at, const struct constraints *k, uint32_t entry)
@@ -49,12 +54,10 @@ static struct row *add_row(struct flattener *f, const struct spot *at, const str
 	row = &r->v[r->n++];
 	*row = (struct row){ .entry = entry, .next = r->n, .rule = at->rule, .chain = at->chain, .own = !at->tidy };
 	constraints_copy(&row->k, k);
-	if (k->used & ~FIELDS_INVARIANT)
+	if (k->used & ~FIELDS_INVARIANT || f->variant)
 		row->entry |= RULE_VARIANT_BIT;
 	if (at->rule && at->rule->limit.rate && entry != f->policy)
 		row->entry |= RULE_LIMIT_BIT;
-	if (at->rule && !at->tidy && entry != f->policy)
-		row->entry |= touch_bits(f, at->rule);
 	return row;
 }
 
@@ -73,13 +76,13 @@ static void label_here(struct flattener *f, struct label *l)
 }
 
 /* A row that only goes on at the label: at the policy where there is none. */
-static void add_leap(struct flattener *f, const struct spot *at, const struct constraints *k, struct label *to, uint32_t id)
+static void add_leap(struct flattener *f, const struct spot *at, const struct constraints *k, struct label *to, uint32_t id, uint32_t mark)
 {
 	if (!to && id)
 		add_row(f, at, k, RULE_CONTINUE_BIT | id);
 	if (!to)
-		add_row(f, at, k, f->policy);
-	else if (add_row(f, at, k, RULE_CONTINUE_BIT | id))
+		add_row(f, at, k, f->policy | mark);
+	else if (add_row(f, at, k, RULE_CONTINUE_BIT | id | mark))
 		label_wait(f, to);
 }
 
@@ -89,10 +92,11 @@ static void add_end(struct flattener *f, const struct spot *at, const struct con
 	struct spot behind = *at;
 
 	behind.tidy = true;
-	add_leap(f, &behind, k, to, 0);
+	add_leap(f, &behind, k, to, 0, 0);
 }
 
-static void lead_to(struct flattener *f, const struct spot *at, const struct constraints *k, enum rule_verdict how, const char *target)
+/* The chain's rows under k. `end`: where those go that come back, or NULL: on behind. */
+static void lead_to(struct flattener *f, const struct spot *at, const struct constraints *k, enum rule_verdict how, const char *target, struct label *end)
 {
 	struct label back = { 0 };
 	int chain = config_find_chain(f->config, target);
@@ -105,11 +109,35 @@ static void lead_to(struct flattener *f, const struct spot *at, const struct con
 	if (how == RULE_JUMP) {
 		run_chain(f, chain, k, &back);
 		label_here(f, &back);
+		if (end)
+			add_end(f, at, k, end);
 	} else {
 		run_chain(f, chain, k, at->back);
 		add_end(f, at, k, at->back);
 	}
 	f->level--;
+}
+
+/* The same where k asks for the mark, which may be another when the packet comes to a row of the chain: so it is asked for once, here, and all others are led
+ * past the chain. */
+static void lead_by_mark(struct flattener *f, const struct spot *at, const struct constraints *k, enum rule_verdict how, const char *target,
+			 struct label *end, uint32_t entry)
+{
+	struct label inside = { 0 }, past = { 0 };
+	struct constraints rest;
+
+	constraints_copy(&rest, k);
+	constraints_drop(&rest, FIELD_MARK);
+	f->variant++;
+	if (add_row(f, at, k, RULE_CONTINUE_BIT | entry)) {
+		label_wait(f, &inside);
+		add_end(f, at, &rest, &past);
+		label_here(f, &inside);
+		lead_to(f, at, &rest, how, target, end);
+	}
+	label_here(f, &past);
+	f->variant--;
+	constraints_free(&rest);
 }
 
 /* What the rule does with the packets of one way. `end`: the rule's, where those go that have been dealt with and not decided on. */
@@ -118,30 +146,33 @@ static void act(struct flattener *f, const struct spot *at, const struct constra
 {
 	uint32_t log = at->rule->log ? RULE_LOG_BIT | RULE_VARIANT_BIT : 0;	/* each packet is logged, not the first of a flow */
 	uint32_t id = (at->rule->id & RULE_ID_MASK) | log, counted = at->rule->counter || at->rule->log ? id : 0;
+	uint32_t aside = aside_bits(f, at->rule);
 
 	switch (verdict) {
 	case RULE_ACCEPT:
-		add_row(f, at, k, id);
+		add_row(f, at, k, id | aside);
 		break;
 	case RULE_DROP:
-		add_row(f, at, k, id | f->drop_bit);
+		add_row(f, at, k, id | aside | f->drop_bit);
 		break;
 	case RULE_REJECT:
-		add_row(f, at, k, id | f->drop_bit | (f->drop_bit == RULE_DROP_BIT ? (uint32_t)at->rule->reject << RULE_REJECT_SHIFT : 0));
+		add_row(f, at, k, id | aside | f->drop_bit | (f->drop_bit == RULE_DROP_BIT ? (uint32_t)at->rule->reject << RULE_REJECT_SHIFT : 0));
 		break;
 	case RULE_RETURN:
-		add_leap(f, at, k, at->back, counted);
+		add_leap(f, at, k, at->back, counted, aside);
 		break;
 	case RULE_JUMP:
 	case RULE_GOTO:
-		if (counted || f->probe)
-			add_row(f, at, k, RULE_CONTINUE_BIT | counted);
-		lead_to(f, at, k, verdict, target);
-		if (end && verdict == RULE_JUMP)
-			add_end(f, at, k, end);
+		if (f->marks && k->used & FIELD_BIT(FIELD_MARK)) {
+			lead_by_mark(f, at, k, verdict, target, end, counted | aside);
+			break;
+		}
+		if (counted || aside || f->probe)
+			add_row(f, at, k, RULE_CONTINUE_BIT | counted | aside);
+		lead_to(f, at, k, verdict, target, end);
 		break;
 	default:	/* counts; an element that says continue does not even that */
-		if ((f->probe || (at->rule->vmap ? counted : id)) && add_row(f, at, k, RULE_CONTINUE_BIT | (at->rule->vmap ? counted : id)) && end)
+		if ((f->probe || (at->rule->vmap ? counted | aside : id)) && add_row(f, at, k, RULE_CONTINUE_BIT | aside | (at->rule->vmap ? counted : id)) && end)
 			label_wait(f, end);
 	}
 }
@@ -241,7 +272,7 @@ static void run_chain(struct flattener *f, int chain, const struct constraints *
 static int flatten_as(struct rows *out, const struct config *c, const struct raws *raws, int chain, bool probe)
 {
 	bool audit = c->chains[chain].audit;
-	struct flattener f = { c, raws, out, policy_entry(c, chain), audit ? RULE_AUDIT_BIT : RULE_DROP_BIT, probe, 0, 0 };
+	struct flattener f = { c, raws, out, policy_entry(c, chain), audit ? RULE_AUDIT_BIT : RULE_DROP_BIT, probe, config_marks(c), 0, 0, 0 };
 
 	*out = (struct rows){ .n_starts = c->chains[chain].n_rules };
 	out->starts = must(malloc((out->n_starts + 1) * sizeof(*out->starts)));

@@ -28,6 +28,7 @@
 %union {
 	struct slice slice;
 	struct group group;
+	char op;
 }
 
 %code {
@@ -51,6 +52,7 @@ static void weir_error(struct loc *at, struct parse *p, const char *text);
 %token LOG "log" PREFIX "prefix" ADD "add" UPDATE "update" TIMEOUT "timeout" EXPIRES "expires"
 %token LISTEN "listen" FORWARD "forward" BACKEND "backend" WEIGHT "weight"
 %token COMMENT "comment"
+%token AND "and" OR "or" XOR "xor" ASSIGN
 %token <slice> HEAD "a match" IFNAME "iifname" RAW "@nh"
 %token OPTION "option" SIZE "size" VMAP "vmap" DOT "." COLON ":"
 %token EQ "==" NE "!=" LT "<" GT ">" LE "<=" GE ">="
@@ -60,6 +62,7 @@ static void weir_error(struct loc *at, struct parse *p, const char *text);
 
 %type <slice> text
 %type <group> word bar any flags mask
+%type <op> operator
 
 %%
 start:
@@ -183,6 +186,7 @@ step:
 | limit				{ DO(build_limit_end(p)); }
 | update SETREF			{ DO(build_update(p, p->rule.update.how, $2, @2)); }
 	'{' keys update_time '}'	{ DO(build_update_end(p)); }
+| mark
 | LOG				{ p->rule.log = true; }
 | LOG PREFIX text		{ DO(build_log_prefix(p, $3, @3)); }
 | COUNTER PACKETS WORD BYTES WORD	{
@@ -193,6 +197,18 @@ step:
 
 update: ADD { p->rule.update.how = UPDATE_ADD; } | UPDATE { p->rule.update.how = UPDATE_RENEW; };
 update_time: %empty | TIMEOUT WORD	{ DO(build_update_time(p, $2, @2)); };
+
+mark: HEAD WORD ASSIGN		{ DO(build_mark(p, $1, @1)); } marking;
+
+marking:
+  WORD				{ DO(build_mark_value(p, $1, @1)); }
+| WORD				{ DO(build_mark_itself(p, (struct slice){ 0 }, $1, @1)); } operations
+| WORD WORD			{ DO(build_mark_itself(p, $1, $2, @1)); } operations
+;
+
+operations: operation | operations operation;
+operation: operator WORD	{ DO(build_mark_operator(p, $1, $2, @2)); };
+operator: AND { $$ = '&'; } | '&' { $$ = '&'; } | OR { $$ = '|'; } | '|' { $$ = '|'; } | XOR { $$ = '^'; } | '^' { $$ = '^'; };
 
 limit: rate burst per;
 

@@ -39,7 +39,7 @@ static void print_verdict(FILE *f, struct rule_line *r)
 	static const struct { const char *target, *ours; } known[] = {
 		{ "ACCEPT", "accept" }, { "DROP", "drop" }, { "RETURN", "return" },
 	};
-	static const char *const rewriting[] = { "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "MARK", "CONNMARK", "TPROXY", "NFQUEUE", "NFLOG", "CT",
+	static const char *const rewriting[] = { "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "CONNMARK", "TPROXY", "NFQUEUE", "NFLOG", "CT",
 						 "TCPMSS", "SET", "TTL", "HL", "DSCP", "CLASSIFY", "NETMAP", "TRACE", "NOTRACK" };
 	char *chain;
 
@@ -51,6 +51,12 @@ static void print_verdict(FILE *f, struct rule_line *r)
 	for (size_t i = 0; i < sizeof(rewriting) / sizeof(*rewriting); i++)
 		if (!strcmp(r->target, rewriting[i]))
 			rule_left_out(r, r->target, "has no like here");
+	if (!strcmp(r->target, "MARK") && r->mark) {
+		fputs(r->mark, f);
+		return;
+	}
+	if (!strcmp(r->target, "MARK"))
+		rule_left_out(r, "MARK", "lacks its value");
 	if (!strcmp(r->target, "REJECT")) {
 		fprintf(f, r->reject ? "reject with %s" : "reject", r->reject);
 		return;
@@ -89,7 +95,7 @@ static void rule_line_free(struct rule_line *r)
 {
 	for (int i = 0; i < r->n; i++)
 		free(r->words[i]);
-	free(r->words), free(r->proto), free(r->target), free(r->comment), free(r->limit), free(r->burst), free(r->log), free(r->reject);
+	free(r->words), free(r->proto), free(r->target), free(r->comment), free(r->limit), free(r->burst), free(r->log), free(r->reject), free(r->mark);
 }
 
 static const char *table_lacks(const char *table)

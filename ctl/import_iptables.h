@@ -16,7 +16,7 @@ struct rule_line {
 	int n, i;			/* the option at hand */
 	bool not;
 	FILE *out;			/* matches */
-	char *proto, *target, *comment, *limit, *burst, *log, *reject;
+	char *proto, *target, *comment, *limit, *burst, *log, *reject, *mark;
 	bool proto_not, proto_said;	/* a match says the protocol */
 	bool is_goto, wrong;
 };

@@ -290,6 +290,27 @@ static void take_limit(struct rule_line *r, const char *key)
 	free(rate);
 }
 
+/* "VALUE/MASK": the bits of the mask are taken away first, then those of the value set ("s"), or turned ("x"). */
+static void take_set_mark(struct rule_line *r, const char *how)
+{
+	const char *text = value(r);
+	char *end, *ours;
+	unsigned long v = strtoul(text, &end, 0), mask = *end == '/' ? strtoul(end + 1, &end, 0) : 0xffffffff;
+
+	if (*end || end == text || v > 0xffffffff || mask > 0xffffffff) {
+		rule_left_out(r, text, "is no mark");
+		return;
+	}
+	if (how[0] == 's')
+		mask |= v;	/* what is set must not have been there */
+	if (mask == 0xffffffff)
+		ours = import_format("meta mark set 0x%lx", v);
+	else
+		ours = import_format("meta mark set mark and 0x%lx xor 0x%lx", ~mask & 0xffffffff, v);
+	keep(&r->mark, ours);
+	free(ours);
+}
+
 static void take_log(struct rule_line *r, const char *key)
 {
 	(void)key;
@@ -355,7 +376,7 @@ static const struct option {
 	{ "--dscp-class", take_dscp, "dscp" }, { "--comment", take_comment, "" }, { "--ctstate", take_state, "ct state" },
 	{ "--state", take_state, "ct state" }, { "--limit", take_limit, "rate" }, { "--limit-burst", take_limit, "burst" },
 	{ "-j", take_target, "jump" }, { "--jump", take_target, "jump" }, { "-g", take_target, "goto" }, { "--goto", take_target, "goto" },
-	{ "--reject-with", take_reject, "" }, { "--log-prefix", take_log, "" },
+	{ "--reject-with", take_reject, "" }, { "--set-mark", take_set_mark, "set" }, { "--set-xmark", take_set_mark, "xor" }, { "--log-prefix", take_log, "" },
 };
 
 void options_take(struct rule_line *r)

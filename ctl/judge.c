@@ -75,6 +75,8 @@ static void compare(struct judgement *out, const struct probed *p)
 	if ((out->live ^ out->explained.entry) & DECISION || (out->live & RULE_DROP_BIT && p->verdict != DROP))
 		snprintf(out->differs, sizeof(out->differs), "the program says %s, the model %s", entry_text(out->live, live, sizeof(live)),
 			 entry_text(out->explained.entry, model, sizeof(model)));
+	else if (p->classified && out->live_mark != out->explained.mark)
+		snprintf(out->differs, sizeof(out->differs), "the program says mark 0x%x, the model 0x%x", out->live_mark, out->explained.mark);
 }
 
 static int ask_program(struct judge *j, const void *frame, unsigned int n, struct judgement *out)
@@ -86,6 +88,7 @@ static int ask_program(struct judge *j, const void *frame, unsigned int n, struc
 	out->verdict = j->probed->verdict;
 	out->reason = j->probed->reason;
 	out->live = j->probed->classified ? j->probed->key.found : 0;
+	out->live_mark = j->probed->classified && j->probed->key.marked ? j->probed->key.lo[FIELD_MARK] : 0;	/* test runs begin without one */
 	return 0;
 }
 

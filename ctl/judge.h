@@ -18,6 +18,7 @@ struct judgement {
 	struct seen seen;
 	struct explained explained;	/* unless seen.malformed */
 	uint32_t live;			/* entry the program found; 0: it asked no rule */
+	uint32_t live_mark;		/* what its rules made of the packet's mark */
 	enum verdict verdict;		/* PASS, TX, REDIRECT or DROP */
 	enum reason reason;		/* of DROP */
 	char differs[256];		/* how program and model differ; empty: they agree */

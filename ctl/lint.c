@@ -99,13 +99,23 @@ static bool takes_all(const struct constraints *outer, const struct constraints 
 	return true;
 }
 
-static bool meet(const struct constraints *a, const struct constraints *b)
+/* Some row from i on and before j sets the mark: what i asks of it says nothing about what j sees. */
+static bool remarked(const struct rows *rows, int i, int j)
+{
+	for (; i < j; i++)
+		if (rows->v[i].entry & RULE_MARK_BIT)
+			return true;
+	return false;
+}
+
+/* `remarked`: each has a mark of its own. */
+static bool meet(const struct constraints *a, const struct constraints *b, bool remarked)
 {
 	for (int f = 0; f < FIELD_COUNT; f++) {
 		struct spans both;
 		bool none;
 
-		if (!(uses(a, f) && uses(b, f)))
+		if (!(uses(a, f) && uses(b, f)) || (f == FIELD_MARK && remarked))
 			continue;
 		both = spans_intersect(&a->field[f], &b->field[f]);
 		none = !both.n;
@@ -127,7 +137,7 @@ static bool led_past(const struct rows *rows, int j, int i)
 {
 	for (int s = 0; s < j; s++)
 		if (rows->v[s].entry & RULE_CONTINUE_BIT && rows->v[s].next > (uint32_t)j && rows->v[s].next <= (uint32_t)i &&
-		    meet(&rows->v[s].k, &rows->v[i].k))
+		    meet(&rows->v[s].k, &rows->v[i].k, remarked(rows, s, i)))
 			return true;
 	return false;
 }
@@ -135,7 +145,8 @@ static bool led_past(const struct rows *rows, int j, int i)
 static int coverer(const struct rows *rows, int i)
 {
 	for (int j = 0; j < i; j++)
-		if (!rows->v[j].k.empty && takes_from(&rows->v[j], i) && takes_all(&rows->v[j].k, &rows->v[i].k) && !led_past(rows, j, i))
+		if (!rows->v[j].k.empty && takes_from(&rows->v[j], i) && takes_all(&rows->v[j].k, &rows->v[i].k) &&
+		    !(uses(&rows->v[j].k, FIELD_MARK) && remarked(rows, j, i)) && !led_past(rows, j, i))
 			return j;
 	return -1;
 }

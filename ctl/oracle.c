@@ -10,10 +10,11 @@ enum outcome { GOES_ON, RETURNS, DECIDED };
 struct oracle {
 	const struct config *config;
 	struct raws raws;
-	const struct field_values *packet;
+	struct field_values *packet;	/* its mark changes on the way */
 	int first;		/* chain */
 	uint64_t used;		/* fields that the rules on the way here look at */
 	uint32_t entry;
+	uint32_t left;			/* what the return that led to the policy does beside */
 	const struct rule_visit *visit;	/* or NULL */
 };
 
@@ -78,7 +79,8 @@ static enum outcome follow(struct oracle *o, const struct rule *r, enum rule_ver
 {
 	uint32_t drop = o->config->chains[o->first].audit ? RULE_AUDIT_BIT : RULE_DROP_BIT;
 	bool touches = r->update.how || lookups_counted(o->config, &o->raws, r);
-	uint32_t more = (touches ? RULE_SET_BIT | RULE_VARIANT_BIT : 0) | (r->limit.rate ? RULE_LIMIT_BIT : 0) | (r->log ? RULE_LOG_BIT | RULE_VARIANT_BIT : 0);
+	uint32_t aside = (touches ? RULE_SET_BIT | RULE_VARIANT_BIT : 0) | (r->mark.set ? RULE_MARK_BIT : 0);
+	uint32_t more = aside | (r->limit.rate ? RULE_LIMIT_BIT : 0) | (r->log ? RULE_LOG_BIT | RULE_VARIANT_BIT : 0);
 	enum outcome end;
 
 	switch (verdict) {
@@ -89,10 +91,12 @@ static enum outcome follow(struct oracle *o, const struct rule *r, enum rule_ver
 	case RULE_REJECT:
 		return decide(o, r->id | drop | more | (drop == RULE_DROP_BIT ? (uint32_t)r->reject << RULE_REJECT_SHIFT : 0));
 	case RULE_RETURN:
+		o->left = aside;
 		return RETURNS;
 	case RULE_JUMP:
 	case RULE_GOTO:
 		end = walk(o, config_find_chain(o->config, target));
+		o->left = end == RETURNS ? o->left : 0;
 		return end == DECIDED ? DECIDED : verdict == RULE_GOTO ? RETURNS : GOES_ON;
 	default:
 		return GOES_ON;
@@ -124,18 +128,20 @@ static enum outcome walk(struct oracle *o, int chain)
 
 		bool in = rule_holds(o, r, &used);
 
-		if (o->visit ? !o->visit->rule(o->visit->ctx, chain, r, in) : !in)
+		if (o->visit ? !o->visit->rule(o->visit->ctx, chain, r, in, o->packet->lo[FIELD_MARK]) : !in)
 			continue;
 		o->used = path | used;
+		if (r->mark.set)
+			o->packet->lo[FIELD_MARK] = mark_apply(&r->mark, o->packet->lo[FIELD_MARK]);
 		end = r->vmap ? follow_map(o, r) : follow(o, r, r->verdict, r->target);
 		if (end == RETURNS && chain == o->first)
-			return decide(o, policy_entry(o->config, chain));
+			return decide(o, policy_entry(o->config, chain) | o->left);
 		o->used = end == GOES_ON ? path : o->used;
 	}
 	return end;
 }
 
-uint32_t model_walk(const struct config *c, int chain, const struct field_values *v, const struct rule_visit *visit)
+uint32_t model_walk(const struct config *c, int chain, struct field_values *v, const struct rule_visit *visit)
 {
 	struct oracle o = { .config = c, .packet = v, .first = chain, .visit = visit };
 
@@ -143,14 +149,15 @@ uint32_t model_walk(const struct config *c, int chain, const struct field_values
 	return walk(&o, chain) == DECIDED ? o.entry : policy_entry(c, chain);
 }
 
-uint32_t model_classify(const struct config *c, int chain, const struct field_values *v)
+uint32_t model_classify(const struct config *c, int chain, struct field_values *v)
 {
 	return model_walk(c, chain, v, NULL);
 }
 
 bool model_rule_holds(const struct config *c, const struct raws *raws, const struct rule *r, const struct field_values *v)
 {
-	struct oracle o = { .config = c, .packet = v, .raws = *raws };
+	struct field_values packet = *v;
+	struct oracle o = { .config = c, .packet = &packet, .raws = *raws };
 	struct ways ways = {};
 	uint64_t used;
 	bool in = rule_holds(&o, r, &used);

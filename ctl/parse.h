@@ -34,6 +34,7 @@ struct parse {
 	bool option;			/* behind "tcp option" */
 	bool per;			/* behind "per" */
 	bool with;			/* behind "with" */
+	bool assigned;			/* behind "set" of a mark */
 	bool values;			/* inside { } of values: all words raw, newlines are blanks */
 	bool only_values;		/* the whole text is values */
 	bool only_rule;			/* it is one rule */
@@ -124,6 +125,12 @@ int build_log_prefix(struct parse *p, struct slice text, struct loc at);
 int build_comment(struct parse *p, struct slice text, struct loc at);
 
 int build_limit(struct parse *p, struct slice amount, struct slice unit, struct slice per, struct loc at, struct loc unit_at, struct loc per_at);
+/* mark.c: "meta mark set", then a value, or "mark" and operators ('&', '|', '^'). */
+int build_mark(struct parse *p, struct slice head, struct loc at);
+int build_mark_value(struct parse *p, struct slice value, struct loc at);
+int build_mark_itself(struct parse *p, struct slice meta, struct slice mark, struct loc at);
+int build_mark_operator(struct parse *p, char op, struct slice value, struct loc at);
+
 int build_burst(struct parse *p, struct slice amount, struct slice unit, struct loc at, struct loc unit_at);
 int build_per(struct parse *p, struct slice head, struct slice field, struct loc at);
 int build_per_length(struct parse *p, struct slice length, struct loc at);

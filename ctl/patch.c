@@ -11,8 +11,8 @@
 _Static_assert(sizeof(struct filter_chain) == 1000, "a place that this file does not copy");
 
 enum {
-	ENTRY_BITS = RULE_ID_MASK | RULE_REJECT_MOST << RULE_REJECT_SHIFT | RULE_DROP_BIT | RULE_CONTINUE_BIT | RULE_VARIANT_BIT | FILTER_GROUP_BIT | RULE_LIMIT_BIT | RULE_SET_BIT | RULE_LOG_BIT |
-		     RULE_AUDIT_BIT,
+	ENTRY_BITS = RULE_ID_MASK | RULE_REJECT_MOST << RULE_REJECT_SHIFT | RULE_DROP_BIT | RULE_CONTINUE_BIT | RULE_VARIANT_BIT |
+		     FILTER_GROUP_BIT | RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT | RULE_LOG_BIT | RULE_AUDIT_BIT,
 	LIMIT_WORDS = sizeof(struct filter_limit) / 8,
 	LOOKUP_WORDS = sizeof(struct set_lookup) / 8,
 };
@@ -143,12 +143,14 @@ static uint32_t n_groups(const struct filter_chain *c)
 	return n;
 }
 
-/* The unit's limit, and its set statement behind that. */
+/* The unit's limit, mark and set statement, as compile.c lays them. */
 static uint64_t copy_statements(struct patch *p, uint32_t entry, uint64_t place)
 {
-	bool touches = entry & RULE_SET_BIT;
-	uint32_t words = touches ? FILTER_TOUCH + LOOKUP_WORDS : LIMIT_WORDS, at = memory_take_at(p->to, words, touches ? LOOKUP_WORDS : LIMIT_WORDS);
+	uint32_t limit = entry & RULE_LIMIT_BIT ? LIMIT_WORDS : 0, words = limit + !!(entry & RULE_MARK_BIT), at;
 
+	if (entry & RULE_SET_BIT)
+		words = FILTER_TOUCH + LOOKUP_WORDS;
+	at = memory_take_at(p->to, words, entry & RULE_SET_BIT ? LOOKUP_WORDS : limit ? limit : 1);
 	memcpy(p->to->v + at, (const uint64_t *)p->from + place, words * sizeof(uint64_t));
 	return (uint64_t)at << 32;
 }
@@ -156,7 +158,7 @@ static uint64_t copy_statements(struct patch *p, uint32_t entry, uint64_t place)
 static void copy_unit(struct patch *p, uint32_t from, uint32_t to)
 {
 	uint64_t e = entries_of(p->from)[from], leap = ((const uint64_t *)p->from)[p->from->leaps + from];
-	bool says = e & (RULE_LIMIT_BIT | RULE_SET_BIT) && !(e & FILTER_GROUP_BIT);
+	bool says = e & (RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT) && !(e & FILTER_GROUP_BIT);
 	uint64_t statements = says ? copy_statements(p, e, leap >> 32) : 0;
 	struct filter_chain *c = memory_chain(p->to);
 
@@ -353,7 +355,7 @@ bool patch_insert(struct memory *out, const uint64_t *from, uint32_t at, const s
 	raws_of(&raws, alone);
 	if (raws.n || !can_be_patched(c, at) || flatten(&rows, alone, &raws, chain))
 		return false;
-	done = rows.n == 1 && rows.v[0].next == 1 && !(rows.v[0].entry & RULE_SET_BIT || rows.v[0].k.used & FIELDS_SET) && insert_row(out, c, at, &rows.v[0]);
+	done = rows.n == 1 && rows.v[0].next == 1 && !(rows.v[0].entry & (RULE_MARK_BIT | RULE_SET_BIT) || rows.v[0].k.used & FIELDS_SET) && insert_row(out, c, at, &rows.v[0]);
 	rows_free(&rows);
 	return done;
 }

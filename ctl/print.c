@@ -377,6 +377,11 @@ void rule_print(FILE *f, const struct rule *r)
 		fprintf(f, r->log_prefix ? "%slog prefix \"%s\"" : "%slog", sep, r->log_prefix);
 		sep = " ";
 	}
+	if (r->mark.set) {
+		fputs(sep, f);
+		mark_print(f, &r->mark);
+		sep = " ";
+	}
 	if (r->verdict != RULE_CONTINUE) {
 		fputs(sep, f);
 		decision_print(f, r);

@@ -7,6 +7,7 @@
 #include "change.h"
 #include "counts.h"
 #include "generation.h"
+#include "marks.h"
 #include "test.h"
 #include "verb.h"
 
@@ -95,6 +96,8 @@ static int rule_add(int argc, char **argv)
 		err = config_add_rule(&c, chain, at, text);
 	if (!err)
 		err = generation_apply(&c);
+	if (!err)
+		marks_note(&c);
 	free(text);
 	config_free(&c);
 	return err;

@@ -2,6 +2,7 @@
 /* stats: the totals of each hook, by verdict and reason. */
 #include "../lib/err.h"
 #include "../lib/out.h"
+#include "../maps/mark.h"
 #include "../maps/reject.h"
 #include "../maps/total.h"
 #include "counts.h"
@@ -83,6 +84,28 @@ static int emit_rejects(void)
 	return 0;
 }
 
+/* Marks that XDP could not hand on. */
+static int emit_marks(void)
+{
+	struct counts counts;
+	uint64_t lost = 0;
+	int err = counts_open(&counts, "mark_lost", sizeof(lost));
+
+	if (err)
+		return err;
+	counts_read(&counts, 0, &lost);
+	counts_close(&counts);
+	if (out_is_json()) {
+		out_object("marks");
+		out_number("lost", lost);
+		out_object_end();
+	} else if (lost) {
+		note("%llu packets lost the mark that a rule gave them at XDP: the host sees it where tc-ingress is attached too and the driver has XDP metadata",
+		     (unsigned long long)lost);
+	}
+	return 0;
+}
+
 static int stats(int argc, char **argv)
 {
 	const struct interface_slot *slots = interfaces_read();
@@ -108,7 +131,9 @@ static int stats(int argc, char **argv)
 	out_list_end();
 	counts_close(&counts);
 	err = emit_limits();
-	return err ? err : emit_rejects();
+	if (!err)
+		err = emit_rejects();
+	return err ? err : emit_marks();
 }
 
 static void explain(const char *verdict, const char *name, const char *text)

@@ -171,7 +171,7 @@ static bool row_parts(struct units *u, const struct row *r, uint32_t index)
 	uint32_t had = u->n_parts;
 	static struct cut c;
 
-	if (r->entry & (RULE_CONTINUE_BIT | RULE_LIMIT_BIT | RULE_SET_BIT) || k->used & FIELDS_EXTRA || !is_ip)
+	if (r->entry & (RULE_CONTINUE_BIT | RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT) || k->used & FIELDS_EXTRA || !is_ip)
 		return false;
 	for (int family = 4; family <= 6; family += 2) {
 		if (!asks_family(k, family))

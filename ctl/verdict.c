@@ -64,6 +64,8 @@ static void tell_decision(const struct judge *j, const struct judgement *r)
 	out_text("action", action_name(r->verdict));
 	out_hidden(!(r->explained.entry & RULE_AUDIT_BIT));
 	out_bool("audit", r->explained.entry & RULE_AUDIT_BIT);
+	out_hidden(r->explained.mark == (uint32_t)r->seen.values.lo[FIELD_MARK]);
+	out_number("mark", r->explained.mark);
 	out_hidden(false);
 	out_text("interface", j->interface);
 	tell_agreement(j, r);
@@ -99,13 +101,23 @@ static void free_match(struct explained_match *m)
 	free(m->values);
 }
 
+/* The packet as it came to the rule. */
+static struct field_values values_at(const struct judgement *r, const struct rule_place *p)
+{
+	struct field_values v = r->seen.values;
+
+	v.lo[FIELD_MARK] = p->mark;
+	return v;
+}
+
 static void tell_matches(const struct judge *j, const struct judgement *r)
 {
 	const struct rule *rule = r->explained.winner.rule;
+	struct field_values v = values_at(r, &r->explained.winner);
 	struct explained_match m;
 
 	out_list("matches");
-	for (int i = 0; rule && explain_match(&m, &j->config, rule, i, &r->seen.values); i++) {
+	for (int i = 0; rule && explain_match(&m, &j->config, rule, i, &v); i++) {
 		out_row();
 		tell_match(&m);
 		free_match(&m);
@@ -114,11 +126,12 @@ static void tell_matches(const struct judge *j, const struct judgement *r)
 }
 
 /* The first match that did not hold. */
-static void tell_lost(const struct judge *j, const struct judgement *r, const struct rule *rule)
+static void tell_lost(const struct judge *j, const struct judgement *r, const struct rule_place *p)
 {
+	struct field_values v = values_at(r, p);
 	struct explained_match m;
 
-	for (int i = 0; explain_match(&m, &j->config, rule, i, &r->seen.values); i++) {
+	for (int i = 0; explain_match(&m, &j->config, p->rule, i, &v); i++) {
 		if (!m.matched)
 			tell_match(&m);
 		free_match(&m);
@@ -135,7 +148,7 @@ static void tell_losers(const struct judge *j, const struct judgement *r)
 	for (int i = 0; i < e->n_losers; i++) {
 		out_row();
 		tell_place(j, &e->losers[i], "id");
-		tell_lost(j, r, e->losers[i].rule);
+		tell_lost(j, r, &e->losers[i]);
 	}
 	out_list_end();
 }

@@ -69,6 +69,7 @@ enum filter_field { FILTER_FIELDS(FIELD_ENUM) FIELD_COUNT };
 #define FIELDS_INVARIANT (0ull FILTER_FIELDS(FIELD_INVARIANT))
 #define FIELD_WIDE(sym, words, invariant) | ((__u64)((words) == 2) << sym)
 #define FIELDS_WIDE (0ull FILTER_FIELDS(FIELD_WIDE))
+#define FIELDS_MARKED (1ull << 63)	/* in a chain's `fields`: rules set the mark, so what it is must be known */
 #define FIELDS_READ (~0ull << FIELD_L3_TYPE)	/* not known to the parser: xdp/field.h reads them where a rule asks */
 
 #define FIELD_BIT(f) (1ull << (f))
@@ -77,7 +78,7 @@ enum filter_field { FILTER_FIELDS(FIELD_ENUM) FIELD_COUNT };
 #define FIELDS_SET (0xffffull << FIELD_SET0)
 #define FIELDS_CORE (FIELD_BIT(FIELD_FAMILY) | FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4) | FIELD_BIT(FIELD_SADDR6) | \
 		     FIELD_BIT(FIELD_DADDR6) | FIELD_BIT(FIELD_L4PROTO) | FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT))
-#define FIELDS_EXTRA (~FIELDS_CORE)
+#define FIELDS_EXTRA (~(FIELDS_CORE | FIELDS_MARKED))
 
 /* Of the packet, by what the flow table knows; nft's numbers. */
 enum ct_state { CT_INVALID = 1, CT_ESTABLISHED = 2, CT_RELATED = 4, CT_NEW = 8, CT_UNTRACKED = 64 };
@@ -134,7 +135,7 @@ struct filter_chain {
 	__u32 summary;		/* words of it */
 	__u32 stride;		/* both */
 	__u32 entries;		/* of the units: position of the first rule << 32 | FILTER_* or RULE_* bits and id */
-	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position, 0: at the next; << 32: place of its limit and of its set statement */
+	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position, 0: at the next; << 32: place of its statements (compile.c) */
 	__u32 lookups;		/* FILTER_LOOKUPS of struct set_lookup (set.h), for each field of FIELDS_SET */
 	__u32 starts;		/* ctl/patch.c: which row a rule begins with */
 	__u32 pad;
@@ -155,8 +156,10 @@ struct filter_chain {
 #define RULE_VARIANT_BIT (1u << 26)	/* looks at what may differ between packets of a flow */
 #define FILTER_GROUP_BIT (1u << 31)	/* the unit is a group, its number in bits 0-17 */
 #define RULE_LIMIT_BIT (1u << 28)	/* matches only what its limit lets through */
-#define RULE_SET_BIT (1u << 29)	/* puts an element into a set, or elements of sets count it: struct set_lookup, behind the limit */
-#define FILTER_TOUCH 8			/* words from the place of the limit to the statement */
+#define RULE_MARK_BIT (1u << 23)	/* sets the packet's mark */
+#define RULE_SET_BIT (1u << 29)	/* puts an element into a set, or elements of sets count it: struct set_lookup, behind limit and mark */
+#define FILTER_LIMIT_WORDS 4
+#define FILTER_TOUCH 8			/* words from the place of the limit to the set statement */
 #define RULE_LOG_BIT (1u << 30)		/* a record of each packet goes to who follows */
 #define RULE_AUDIT_BIT (1u << 27)	/* would be dropped, if the chain did not only audit */
 
@@ -231,6 +234,7 @@ enum { FILTER_SMALL = 1 << 16, FILTER_MEDIUM = 1 << 23, FILTER_LARGE = 1 << 28 }
 enum { RULE_POLICY_INGRESS = 1, RULE_POLICY_EGRESS = 2, RULE_FIRST = 3 };
 #define FILTER_MAX_RULES (MAX_RULES / 2 - RULE_FIRST)	/* of both chains */
 
+_Static_assert(FIELD_COUNT < 63, "FIELDS_MARKED is no field");
 _Static_assert(MAX_RULES == RULE_ID_MASK + 1 && FILTER_MAX_UNITS <= RULE_ID_MASK, "ids and groups fit");
 
 struct rule_count {

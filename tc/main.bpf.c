@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A packet's way through tc: the same stages as xdp/main.bpf.c, for skbs. Ingress does XDP's work where XDP is not attached; where it is, ingress
- * only sends what XDP handed over. Where weir has no opinion the next program decides. */
+ * only sends or marks what XDP handed over. Where weir has no opinion the next program decides. */
 #define PARSE_CONTEXT struct __sk_buff
 #include "../xdp/program.h"
 #include "../maps/handover.h"
@@ -33,13 +33,17 @@ static __always_inline int handover_read(struct __sk_buff *skb, struct pkt *p, _
 	if (meta + HANDOVER_META > (void *)(long)skb->data || h->magic != HANDOVER_MAGIC)
 		return 0;
 	h->magic = 0;
+	if (h->family_vlans & HANDOVER_MARKED)
+		skb->mark = h->mark;
+	if (!h->backend)
+		return 0;
 	p->backend = h->backend;
 	p->packets = 1;
 	p->len = p->frame_len = h->frame_len;
 	p->ip_bytes = p->total = h->total;
 	p->tos = h->tos;
 	p->family = h->family_vlans >> 4;
-	p->vlans = h->family_vlans & 15;
+	p->vlans = h->family_vlans & 7;
 	p->l3 = sizeof(struct ethhdr) + (p->vlans - !!skb->vlan_present) * sizeof(struct vlan_wire);
 	return 1;
 }
@@ -82,6 +86,8 @@ static __always_inline int pipeline(struct __sk_buff *skb, struct decision_conte
 	v = stage_parse(skb, &p, &d->quote);
 	if (v == NEXT)
 		v = stage_decide(skb, &p, &r, d, active, chain);
+	if (p.marked)
+		skb->mark = mark_classified();
 	if (v == NEXT)
 		v = p.backend ? stage_forward(skb, &p, &action) : PASS;
 	if (v != DROP)

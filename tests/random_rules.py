@@ -56,6 +56,8 @@ def match(r):
         lambda: f"meta protocol {r.choice(['ip', 'ip6', 'arp'])}",
         lambda: f"meta nfproto {r.choice(['ipv4', 'ipv6'])}",
         lambda: f"meta length {r.choice(['< 60', '> 100', '20-80'])}",
+        lambda: f"meta mark {r.choice(['', '!= ', '< '])}{r.randrange(1, 5)}",
+        lambda: f"meta mark {r.choice(['', '!= ', '< '])}{r.randrange(1, 5)}",
         lambda: f"meta random < {r.randrange(2**32)}",
         lambda: f"iifname {r.choice(['in0', '!= in0', 'out0'])}",
         lambda: "@th,0,16 1024",
@@ -70,11 +72,12 @@ def rule(r, targets):
     matches = [match(r) for _ in range(r.choice([0, 1, 1, 1, 2]))]
     verdict = r.choice(["accept", "drop", "drop", "counter", "counter accept", "return", "reject", "reject with icmpx admin-prohibited",
                         "reject with tcp reset", "reject with icmp host-unreachable", "reject with icmpv6 no-route"] + [f"{w} {t}" for t in targets for w in ("jump", "goto")])
+    if r.random() < .15:
+        form = r.choice([f"{r.randrange(5)}", f"mark or {r.randrange(5)}", f"mark xor {r.randrange(5)}", f"mark and {r.randrange(5)} or 1"])
+        return " ".join(matches + ["meta mark set " + form, r.choice(["", "", verdict.replace("counter", "")])])
     if targets and r.random() < .1:
         matches, verdict = matches[:1], f"tcp dport vmap {{ 22 : drop, 80 : jump {r.choice(targets)}, 443 : accept, 8080 : continue }}"
     return " ".join(matches + [verdict])
-
-
 
 
 def configuration(r, check):

@@ -164,7 +164,8 @@ def rule(draw, sets):
     if draw(st.booleans()):
         parts.append("log" + draw(st.sampled_from(["", ' prefix "a b: "', " prefix x"])))
     verdict = draw(st.sampled_from(["accept", "drop", "", "return", "jump other", "goto other", "vmap", "reject", "reject with icmpx type admin-prohibited",
-                                    "reject with icmpx port-unreachable"]))
+                                    "reject with icmpx port-unreachable", "meta mark set 7",
+                                    "meta mark set mark and 0xff xor 3 drop", "meta mark set meta mark or 1 return"]))
     if verdict == "vmap":
         way = st.sampled_from(["accept", "drop", "jump other", "return", "continue"])
         ports = draw(st.lists(st.integers(0, 65535), min_size=1, max_size=6, unique=True))

@@ -18,7 +18,10 @@ struct packet {
 	int family, proto;	/* 0: not IP */
 	uint32_t saddr, dport;
 	bool ports;
+	uint32_t mark;
 };
+
+enum { MARKS = 4 };		/* 0 to 3, whatever rules make of them */
 
 static uint64_t state;
 
@@ -41,7 +44,7 @@ static void make_universe(void)
 			for (uint32_t a = 0; a <= VALUES; a++)
 				for (uint32_t p = 0; p <= VALUES + 1; p++)
 					packets[n_packets++] = (struct packet){ family, (int[]){ 47, 6, 17 }[proto], 0x0a000000 + a + (a == VALUES) * 77,
-										p + (p == VALUES) * 77, family && proto && p <= VALUES };
+										p + (p == VALUES) * 77, family && proto && p <= VALUES, 0 };
 }
 
 /* ---- the naive reading */
@@ -54,6 +57,8 @@ static bool match_holds(const struct match *m, const struct packet *p)
 		if (p->family != 4)
 			return false;
 		v = p->saddr;
+	} else if (m->key == KEY_META_MARK) {
+		v = p->mark;
 	} else if (m->key == KEY_META_NFPROTO) {
 		if (!p->family)
 			return false;
@@ -89,7 +94,7 @@ static bool rule_holds(const struct rule *r, const struct packet *p)
 enum { DECIDED, FELL_OUT, RETURNED };
 
 /* Marks in `met` each rule that the packet comes to and matches. */
-static int walk(const struct config *c, int chain, const struct packet *p, bool met[][MOST])
+static int walk(const struct config *c, int chain, struct packet *p, bool met[][MOST])
 {
 	const struct chain *k = config_chain(c, chain);
 
@@ -100,6 +105,8 @@ static int walk(const struct config *c, int chain, const struct packet *p, bool 
 		if (!rule_holds(r, p))
 			continue;
 		met[chain][i] = true;
+		if (r->mark.set)
+			p->mark = mark_apply(&r->mark, p->mark);
 		if (r->verdict == RULE_ACCEPT || r->verdict == RULE_DROP || r->verdict == RULE_REJECT)
 			return DECIDED;
 		if (r->verdict == RULE_RETURN)
@@ -124,6 +131,7 @@ static int add(char *text, const char *fmt, uint32_t a, uint32_t b)
 static void random_rule(char *text, int chain, bool flat)
 {
 	static const char *const verdicts[] = { "accept", "drop", "reject", "counter", "counter", "return", "jump u%d", "goto u%d" };
+	static const char *const marks[] = { "meta mark set 1 ", "meta mark set 2 ", "meta mark set mark xor 3 ", "meta mark set mark or 2 " };
 	const char *verdict = verdicts[below(flat ? 4 : chain == USERS - 1 ? 6 : 8)];
 
 	if (below(2))
@@ -132,6 +140,8 @@ static void random_rule(char *text, int chain, bool flat)
 		text += sprintf(text, "%s dport%s ", below(2) ? "tcp" : "udp", below(5) ? "" : " !="), text += add(text, "%u-%u ", below(VALUES), below(VALUES));
 	if (!below(6))
 		text += sprintf(text, "meta nfproto %s ", below(2) ? "ipv4" : "ipv6");
+	if (!flat && !below(3))
+		text += sprintf(text, "meta mark %u ", below(MARKS));
 	if (!flat && !below(4)) {
 		text += sprintf(text, "ip saddr . tcp dport %s{ ", below(3) ? "" : "!= ");
 		for (int i = below(3); i >= 0; i--) {
@@ -139,6 +149,8 @@ static void random_rule(char *text, int chain, bool flat)
 			text += add(text, i ? "%u-%u, " : "%u-%u } ", below(VALUES), below(VALUES));
 		}
 	}
+	if (!flat && !below(4))
+		text += sprintf(text, "%s", marks[below(4)]);
 	sprintf(text, verdict, chain + 1 + (int)below(USERS - 1 - chain ? USERS - 1 - chain : 1));
 }
 
@@ -176,8 +188,12 @@ static void calls_dead_what_no_packet_meets(void **unused)
 		struct config c;
 
 		random_config(&c, run % 2);
-		for (int i = 0; i < n_packets; i++)
-			walk(&c, CHAIN_INGRESS, &packets[i], met);
+		for (int i = 0; i < n_packets * (run % 2 ? 1 : MARKS); i++) {
+			struct packet p = packets[i % n_packets];
+
+			p.mark = i / n_packets;
+			walk(&c, CHAIN_INGRESS, &p, met);
+		}
 		assert_int_equal(lint(&f, &c), 0);
 		for (int i = 0; i < f.n; i++) {
 			for (int r = 0; f.v[i].at.rule < 0 && r < MOST; r++)

@@ -164,13 +164,19 @@ int weir_repeat_xdp(int fd, const void *data, __u32 len, __u32 ifindex, __u32 n)
 	return bpf_prog_test_run_opts(fd, &o) ? -errno : 0;
 }
 
-/* Run a tc program on an skb. gso_segs 0: an ordinary one. Returns the TC_ACT_ action. */
-int weir_run_skb(int fd, const void *data, __u32 len, __u32 ifindex, __u32 gso_segs, __u32 gso_size, __u32 mark, void *out,
+/* Run a tc program on an skb. gso_segs 0: an ordinary one. Returns the TC_ACT_ action; *mark: before and afterwards. */
+int weir_run_skb(int fd, const void *data, __u32 len, __u32 ifindex, __u32 gso_segs, __u32 gso_size, __u32 *mark, void *out,
 		 __u32 *out_len)
 {
-	struct __sk_buff ctx = { .ifindex = ifindex, .gso_segs = gso_segs, .gso_size = gso_size, .mark = mark };
+	struct __sk_buff ctx = { .ifindex = ifindex, .gso_segs = gso_segs, .gso_size = gso_size, .mark = *mark };
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = data, .data_size_in = len, .data_out = out, .data_size_out = *out_len, .ctx_in = &ctx,
+		    .ctx_size_in = sizeof(ctx), .ctx_out = &ctx, .ctx_size_out = sizeof(ctx), .repeat = 1);
 
-	return test_run(fd, data, len, &ctx, sizeof(ctx), out, out_len);
+	if (bpf_prog_test_run_opts(fd, &o))
+		return -errno;
+	*out_len = o.data_size_out;
+	*mark = ctx.mark;
+	return o.retval;
 }
 
 /* Move the calling thread into a network namespace. */

@@ -103,7 +103,8 @@ class Program:
         return _check(_lib.weir_flood_xdp(self.fd, frame, len(frame), ifindex, times), "test run")
 
     def skb(self, frame, ifindex, gso_segs=0, gso_size=0, mark=0):
-        """(TC_ACT_ action, skb afterwards)"""
-        size = ctypes.c_uint32(len(_out))
-        action = _lib.weir_run_skb(self.fd, frame, len(frame), ifindex, gso_segs, gso_size, mark, _out, ctypes.byref(size))
+        """(TC_ACT_ action, skb afterwards); self.mark is the skb's then"""
+        size, marked = ctypes.c_uint32(len(_out)), ctypes.c_uint32(mark)
+        action = _lib.weir_run_skb(self.fd, frame, len(frame), ifindex, gso_segs, gso_size, ctypes.byref(marked), _out, ctypes.byref(size))
+        self.mark = marked.value
         return _check(action, "test run"), _out.raw[:size.value]

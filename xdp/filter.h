@@ -9,6 +9,7 @@
 #include "field.h"
 #include "limit.h"
 #include "log.h"
+#include "mark.h"
 #include "memory.h"
 #include "set.h"
 #include "state.h"
@@ -288,6 +289,28 @@ static __always_inline void walk_on(struct filter_key *k, struct filter_walk *w,
 	walk_begin(w, summary, words);
 }
 
+/* The mark has changed, and with it what rules behind bit `n` of the word hold. */
+static __always_inline void walk_marked(struct filter_key *k, const struct filter_chain *c, struct filter_walk *w, __u32 n, __u32 size)
+{
+	k->row[FIELD_MARK] = filter_row(k, FIELD_MARK);
+	k->word = w->word;
+	w->units = filter_extra(k, core_word(k, c, c->summary + w->word, size) & ~1ull << n);
+}
+
+/* What few rules have beside their matches. 0: the rule does not match. */
+static __always_inline int walk_aside(struct filter_key *k, const struct filter_chain *c, struct filter_walk *w, __u32 entry, __u32 unit, __u32 size)
+{
+	__u32 place = *word_at(c, c->leaps + unit, size) >> 32;
+
+	if (entry & RULE_LIMIT_BIT && !filter_limit(k, place))
+		return 0;
+	if (entry & RULE_SET_BIT && !filter_touch(k, place + FILTER_TOUCH))
+		return 0;
+	if (entry & RULE_MARK_BIT && filter_mark(k, entry, place))
+		walk_marked(k, c, w, unit & 63, size);
+	return 1;
+}
+
 /* 1: done, with or without a rule. */
 static __always_inline int walk_step(struct filter_key *k, const struct filter_chain *c, struct filter_walk *w, __u32 size)
 {
@@ -310,9 +333,7 @@ static __always_inline int walk_step(struct filter_key *k, const struct filter_c
 	}
 	if (e >> 32 < k->from)
 		return 0;
-	if (entry & RULE_LIMIT_BIT && !filter_limit(k, *word_at(c, c->leaps + unit, size) >> 32))
-		return 0;
-	if (entry & RULE_SET_BIT && !filter_touch(k, (*word_at(c, c->leaps + unit, size) >> 32) + FILTER_TOUCH))
+	if (entry & (RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT) && !walk_aside(k, c, w, entry, unit, size))
 		return 0;
 	if (entry & RULE_CONTINUE_BIT) {
 		walk_on(k, w, entry, (__u32)*word_at(c, c->leaps + unit, size), c->summary, c->words);
@@ -489,7 +510,7 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	k->from = 0;
 	k->found = 0;
 	k->cacheable = 1;
-	k->n_logs = 0;
+	k->noted = 0;
 	filter_key_core(k, p);
 	if (c->fields & FIELDS_EXTRA)
 		filter_key_extra(k, p, mac);
@@ -506,8 +527,11 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	p->rule = k->found & RULE_ID_MASK;
 	p->cacheable = k->cacheable && !(k->found & RULE_VARIANT_BIT);
 	rule_count(p->rule, p);
-	if (k->n_logs || k->found & RULE_LOG_BIT)
-		log_rules(ctx, p, k);
+	if (k->noted || k->found & RULE_LOG_BIT) {
+		p->marked = k->marked;
+		if (k->n_logs || k->found & RULE_LOG_BIT)
+			log_rules(ctx, p, k);
+	}
 	if (!(k->found & RULE_DROP_BIT))
 		return NEXT;
 	p->reject = k->found >> RULE_REJECT_SHIFT & RULE_REJECT_MOST;

@@ -5,28 +5,47 @@
 #include "encap.h"
 #include "nexthop.h"
 #include "account.h"
+#include "mark.h"
 #include "../maps/handover.h"
 
 NEXT_HOP_ASK_KERNEL(struct xdp_md)
 
-static __always_inline enum verdict handover(struct xdp_md *ctx, struct pkt *p)
+/* 0: tc will see it. */
+static __always_inline int handover(struct xdp_md *ctx, struct pkt *p, __u32 backend)
 {
 	struct handover *h;
 	void *meta;
 
 	if (!has(FEATURE_TC_ABOVE) || bpf_xdp_adjust_meta(ctx, -HANDOVER_META))
-		return drop(p, DROP_NO_NEIGHBOUR);
+		return -1;
 	meta = (void *)(long)ctx->data_meta;
 	if (meta + HANDOVER_META > (void *)(long)ctx->data)
-		return drop(p, DROP_NO_NEIGHBOUR);
+		return -1;
+	__builtin_memset(meta, 0, HANDOVER_AT);		/* frames are not joined by GRO where metadata differs */
 	h = meta + HANDOVER_AT;
 	h->magic = HANDOVER_MAGIC;
-	h->backend = p->backend;
-	h->total = p->total;
-	h->frame_len = p->frame_len;
-	h->tos = p->tos;
-	h->family_vlans = p->family << 4 | p->vlans;
-	return PASS;
+	h->backend = backend;
+	h->total = backend ? p->total : 0;
+	h->frame_len = backend ? p->frame_len : 0;
+	h->tos = backend ? p->tos : 0;
+	h->family_vlans = p->family << 4 | (p->marked ? HANDOVER_MARKED : 0) | p->vlans;
+	h->mark = p->marked ? mark_classified() : 0;
+	p->marked = 0;
+	return 0;
+}
+
+/* The mark of a packet that goes up to the host: tc gives it to the skb. */
+static __noinline int handover_mark(struct xdp_md *ctx, struct pkt *p)
+{
+	__u32 zero = 0;
+	__u64 *lost;
+
+	if (!handover(ctx, p, 0))
+		return 0;
+	lost = bpf_map_lookup_elem(&mark_lost, &zero);
+	if (lost)
+		++*lost;
+	return 0;
 }
 
 struct link_wire { __u8 mac[12]; __be16 type; };
@@ -105,7 +124,7 @@ static __always_inline enum verdict stage_forward(struct xdp_md *ctx, struct pkt
 		if (n->status == NEXT_HOP_LOCAL)
 			return PASS;
 		if (n->status == NEXT_HOP_ASK)
-			return handover(ctx, p);
+			return handover(ctx, p, p->backend) ? drop(p, DROP_NO_NEIGHBOUR) : PASS;
 	}
 	if (b->forward == BACKEND_L2) {
 		if (data + 12 > (void *)(long)ctx->data_end)

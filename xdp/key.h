@@ -50,7 +50,10 @@ struct filter_key {
 	__u32 from;		/* rules before are passed by */
 	__u32 found;		/* its entry; 0: none yet */
 	__u32 cacheable;
-	__u32 n_logs;
+	union {
+		__u32 noted;	/* both at once */
+		struct { __u16 n_logs, marked; };
+	};
 	__u32 log[FILTER_LOGS];	/* entries, for log.h */
 };
 

@@ -91,6 +91,8 @@ static __always_inline int receive(struct xdp_md *ctx)
 	else
 		log_drop(ctx, &p, HOOK_XDP);
 	account(&p, program.slot, HOOK_XDP, v);
+	if (p.marked && v == PASS && !has(FEATURE_MUTE))
+		handover_mark(ctx, &p);
 	switch (v) {
 	case TX:
 		return XDP_TX;

@@ -69,5 +69,6 @@ struct pkt {
 	__u8 booked;		/* enum pass_reason */
 	__u8 direction;		/* in the flow */
 	__u8 cacheable;		/* the rule holds for the whole direction of the flow */
+	__u8 marked;		/* rules set the mark: mark.h */
 	__u8 reject;		/* enum reject: the answer to a packet that is dropped */
 };
