@@ -96,6 +96,7 @@ static void set_read(struct field_values *v, struct pkt *p, struct frame_context
 		fields |= FIELD_BIT(FIELD_RAW0 + i);
 	}
 	field_read(ctx, p, &k, fields);
+	field_raws(ctx, p, &k, fields);
 	for (int f = FIELD_L3_TYPE; f < FIELD_COUNT; f++)
 		if (k.present & FIELD_BIT(f))
 			set(v, f, k.hi[f], k.lo[f]);

@@ -73,6 +73,7 @@ enum filter_field { FILTER_FIELDS(FIELD_ENUM) FIELD_COUNT };
 #define FIELDS_READ (~0ull << FIELD_L3_TYPE)	/* not known to the parser: xdp/field.h reads them where a rule asks */
 
 #define FIELD_BIT(f) (1ull << (f))
+#define FIELDS_RAW (~0ull << FIELD_RAW0)
 #define FILTER_LOOKUPS 16
 #define FILTER_LOOKUPS_FIXED 8	/* the first ones */
 #define FIELDS_SET (0xffffull << FIELD_SET0)

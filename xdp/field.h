@@ -224,7 +224,19 @@ __noinline int field_raw(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k
 	return 0;
 }
 
-/* All of `fields` that need the packet's bytes or its hook. */
+/* Those of `fields` that rules name by their place. */
+__noinline int field_raws(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, __u64 fields)
+{
+	if (!p || !k)
+		return 0;
+#pragma unroll
+	for (int n = 0; n < FILTER_RAWS; n++)
+		if (fields >> (FIELD_RAW0 + n) & 1)
+			field_raw(ctx, p, k, n);
+	return 0;
+}
+
+/* Others of `fields` that need the packet's bytes or its hook. */
 __noinline int field_read(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, __u64 fields)
 {
 	struct beside b = {};
@@ -255,10 +267,6 @@ __noinline int field_read(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *
 		field_options(ctx, p, k);
 	if (p->proto == IP_TCP && p->flags & PKT_PORTS && fields >> FIELD_TCP_OPTIONS & 3)
 		field_tcp_options(ctx, p, k);
-#pragma unroll
-	for (int n = 0; n < FILTER_RAWS; n++)
-		if (fields >> (FIELD_RAW0 + n) & 1)
-			field_raw(ctx, p, k, n);
 	return 0;
 }
 

@@ -519,6 +519,8 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	if (c->fields & FIELDS_READ) {
 		__builtin_memcpy(k->raw, c->raw, sizeof(k->raw));
 		field_read(ctx, p, k, c->fields);
+		if (c->fields & FIELDS_RAW & ~FIELDS_MARKED)
+			field_raws(ctx, p, k, c->fields);
 	}
 	if (c->fields & FIELDS_SET)
 		filter_sets(k, c->lookups, c->fields);

@@ -104,14 +104,13 @@ static __always_inline __u64 set_mask(__u32 length)
 }
 
 /* The key under the nth prefix length. */
-static __always_inline int set_shorten(struct filter_key *k, const struct set_table *t, const __u64 *whole, __u32 n)
+static __always_inline void set_shorten(struct filter_key *k, const struct set_table *t, __u32 n)
 {
 	__u32 length = t->length[n & (SET_LENGTHS - 1)];
 
-	k->query.key[0] = whole[0] & set_mask(length);
-	k->query.key[1] = whole[1] & set_mask(length < 64 ? 0 : length - 64);
+	k->query.key[0] = k->query.whole[0] & set_mask(length);
+	k->query.key[1] = k->query.whole[1] & set_mask(length < 64 ? 0 : length - 64);
 	k->query.key[4] = length;
-	return 1;
 }
 
 static __always_inline int set_count(struct set_entry *e, const struct filter_key *k)
@@ -121,15 +120,31 @@ static __always_inline int set_count(struct set_entry *e, const struct filter_ke
 	return 1;
 }
 
-/* The entry at `place`, found or just claimed, is what the statement wants it to be. */
-static __always_inline int set_put(struct filter_key *k, void *m, __u32 place, __u32 size)
+/* What the first bucket says; the next ones are for the few that are there. */
+enum set_answer { SET_NO, SET_YES, SET_ELSEWHERE, SET_LENGTHWISE, SET_END };
+
+static __always_inline int set_first(struct filter_key *k, const void *m, __u32 size)
+{
+	const struct set_table *t = m;
+
+	k->query.hash = set_hash(k->query.key, t->seed);
+	k->query.found = set_find(m, t, &k->query, 0, size);
+	return k->query.found ? SET_YES : set_spills(m, t, &k->query, size) ? SET_ELSEWHERE : SET_NO;
+}
+
+/* The entry, found or just claimed, is what the statement wants it to be. */
+static __always_inline int set_put(struct filter_key *k, void *m, __u32 size)
 {
 	struct set_table *t = m;
 	__u32 timeout = k->lookup.timeout ? k->lookup.timeout : t->timeout, had;
-	struct set_entry *e = (struct set_entry *)words_at(m, place, 8, size);
+	struct set_entry *e = (struct set_entry *)words_at(m, k->query.found ? k->query.found : k->query.place, 8, size);
 
+	if (!k->query.found && !k->query.place) {
+		__sync_fetch_and_add(&t->refused, 1);
+		return 0;
+	}
 	if (!k->query.found) {
-		set_fill(m, t, &k->query, place, timeout, size);
+		set_fill(m, t, &k->query, k->query.place, timeout, size);
 	} else if (k->lookup.update == SET_UPDATE) {
 		had = *(volatile __u32 *)&e->expires;
 		if (set_alive(had, k->query.now))
@@ -138,72 +153,54 @@ static __always_inline int set_put(struct filter_key *k, void *m, __u32 place, _
 	return t->flags & SET_COUNTS ? set_count(e, k) : 1;
 }
 
-static __always_inline int set_refuse(struct set_table *t)
-{
-	__sync_fetch_and_add(&t->refused, 1);
-	return 0;
-}
-
-/* probe: k->query.key is in the set, and k->query.found its entry. ask: the same for the key as the packet has it. put: behind probe; not from within, as
- * the stack is short at tc. */
+/* None of these calls another: they run where little of the stack is left. */
 #define SET_FUNCTIONS(name, bits) \
-__noinline __u32 name##_find(struct filter_key *k, __u32 index, __u32 n) \
-{ \
-	const void *m = set_memory(&name, index); \
- \
-	return k && m ? set_find(m, m, &k->query, n, 1u << bits) : 0; \
-} \
- \
-__noinline __u32 name##_claim(struct filter_key *k, __u32 index, __u32 n) \
-{ \
-	void *m = set_memory(&name, index); \
- \
-	return k && m ? set_claim(m, m, &k->query, n, 1u << bits) : 0; \
-} \
- \
 __noinline int name##_probe(struct filter_key *k, __u32 index) \
 { \
 	const struct set_table *t = set_memory(&name, index); \
  \
 	if (!k || !t) \
-		return 0; \
-	k->query.hash = set_hash(k->query.key, t->seed); \
-	k->query.found = set_find(t, t, &k->query, 0, 1u << bits); \
-	for (__u32 n = 1; n < SET_TRIES && !k->query.found && set_spills(t, t, &k->query, 1u << bits); n++) \
-		k->query.found = name##_find(k, index, n); \
-	return !!k->query.found; \
-} \
- \
-__noinline int name##_ask(struct filter_key *k, __u32 index) \
-{ \
-	const struct set_table *t = set_memory(&name, index); \
-	__u64 whole[2]; \
- \
-	if (!k || !t) \
-		return 0; \
+		return SET_NO; \
 	if (t->kind == SET_ADDRESS4) \
 		return bits > 22 && set4_has(t, t, k->query.key[0] >> 32, 1u << bits); \
-	if (!t->n_lengths) \
-		return name##_probe(k, index); \
-	whole[0] = k->query.key[0]; \
-	whole[1] = k->query.key[1]; \
-	for (__u32 n = 0; n < SET_LENGTHS && n < t->n_lengths; n++) \
-		if (set_shorten(k, t, whole, n) && name##_probe(k, index)) \
-			return 1; \
-	return 0; \
+	return t->n_lengths ? SET_LENGTHWISE : set_first(k, t, 1u << bits); \
+} \
+ \
+__noinline int name##_length(struct filter_key *k, __u32 index, __u32 n) \
+{ \
+	const struct set_table *t = set_memory(&name, index); \
+ \
+	if (!k || !t || n >= t->n_lengths) \
+		return SET_END; \
+	set_shorten(k, t, n); \
+	return set_first(k, t, 1u << bits); \
+} \
+ \
+__noinline int name##_next(struct filter_key *k, __u32 index, __u32 n) \
+{ \
+	const void *m = set_memory(&name, index); \
+ \
+	if (!k || !m) \
+		return SET_NO; \
+	k->query.found = set_find(m, m, &k->query, n, 1u << bits); \
+	return k->query.found ? SET_YES : SET_NO; \
+} \
+ \
+__noinline int name##_claim(struct filter_key *k, __u32 index, __u32 n) \
+{ \
+	void *m = set_memory(&name, index); \
+ \
+	if (!k || !m) \
+		return 0; \
+	k->query.place = set_claim(m, m, &k->query, n, 1u << bits); \
+	return !!k->query.place; \
 } \
  \
 __noinline int name##_put(struct filter_key *k, __u32 index) \
 { \
 	void *m = set_memory(&name, index); \
-	__u32 place; \
  \
-	if (!k || !m) \
-		return 0; \
-	place = k->query.found; \
-	for (__u32 n = 0; n < SET_TRIES && !place; n++) \
-		place = name##_claim(k, index, n); \
-	return place ? set_put(k, m, place, 1u << bits) : set_refuse(m); \
+	return k && m ? set_put(k, m, 1u << bits) : 0; \
 } \
  \
 __noinline int name##_count(struct filter_key *k, __u32 index) \
@@ -215,15 +212,17 @@ __noinline int name##_count(struct filter_key *k, __u32 index) \
 
 SET_SIZES(SET_FUNCTIONS)
 
-enum set_do { SET_DO_ASK, SET_DO_PROBE, SET_DO_PUT, SET_DO_COUNT };
+enum set_do { SET_DO_PROBE, SET_DO_LENGTH, SET_DO_NEXT, SET_DO_CLAIM, SET_DO_PUT, SET_DO_COUNT };
 
-static __always_inline int set_do(struct filter_key *k, enum set_do what, __u32 slot, __u64 word)
+/* `what` is a constant wherever it is used. */
+static __always_inline int set_do(struct filter_key *k, enum set_do what, __u32 slot, __u64 word, __u32 n)
 {
 	__u32 index = slot << 1 | SET_SLOT_COPY(word);
 
 #define SET_CASE(name, bits) \
 	if (SET_SLOT_CLASS(word) == SET_CLASS_##name) \
-		return what == SET_DO_ASK ? name##_ask(k, index) : what == SET_DO_PROBE ? name##_probe(k, index) : \
+		return what == SET_DO_PROBE ? name##_probe(k, index) : what == SET_DO_LENGTH ? name##_length(k, index, n) : \
+		       what == SET_DO_NEXT ? name##_next(k, index, n) : what == SET_DO_CLAIM ? name##_claim(k, index, n) : \
 		       what == SET_DO_PUT ? name##_put(k, index) : name##_count(k, index);
 	SET_SIZES(SET_CASE)
 #undef SET_CASE
@@ -237,12 +236,35 @@ static __always_inline __u64 set_word(__u32 slot)
 	return w ? *(volatile __u64 *)w : 0;
 }
 
+static __always_inline int set_elsewhere(struct filter_key *k, __u32 slot, __u64 word)
+{
+	for (__u32 n = 1; n < SET_TRIES; n++)
+		if (set_do(k, SET_DO_NEXT, slot, word, n) == SET_YES)
+			return SET_YES;
+	return SET_NO;
+}
+
+static __always_inline int set_lengthwise(struct filter_key *k, __u32 slot, __u64 word)
+{
+	int answer = SET_NO;
+
+	k->query.whole[0] = k->query.key[0];
+	k->query.whole[1] = k->query.key[1];
+	for (__u32 n = 0; n < SET_LENGTHS && answer == SET_NO; n++) {
+		answer = set_do(k, SET_DO_LENGTH, slot, word, n);
+		if (answer == SET_ELSEWHERE)
+			answer = set_elsewhere(k, slot, word);
+	}
+	return answer;
+}
+
 /* ---- what the filter calls */
 
 /* The nth lookup, into the field that stands for it. */
 __noinline int set_ask(struct filter_key *k, __u32 n)
 {
 	__u32 field = FIELD_SET0 + n, slot;
+	int answer = SET_NO;
 	__u64 word;
 
 	if (!k || n >= FILTER_LOOKUPS)
@@ -250,7 +272,13 @@ __noinline int set_ask(struct filter_key *k, __u32 n)
 	k->query.found = 0;
 	slot = k->lookup.slot;
 	word = set_word(slot);
-	k->lo[field] = word && set_do(k, SET_DO_ASK, slot, word);
+	if (word)
+		answer = set_do(k, SET_DO_PROBE, slot, word, 0);
+	if (answer == SET_ELSEWHERE)
+		answer = set_elsewhere(k, slot, word);
+	else if (answer == SET_LENGTHWISE)
+		answer = set_lengthwise(k, slot, word);
+	k->lo[field] = answer == SET_YES;
 	k->present |= FIELD_BIT(field);
 	k->element[n] = k->query.found;
 	k->slot[n] = word | (__u64)slot << 8;
@@ -271,30 +299,48 @@ __noinline int filter_sets(struct filter_key *k, __u32 place, __u64 fields)
 	return 0;
 }
 
-/* A rule of RULE_SET_BIT matches: elements that count are told, and it adds its own. 0: there was no room, so the rule does not match. */
-__noinline int set_touch(struct filter_key *k)
+/* Elements that the rule's lookups have found are told. */
+__noinline int set_tell(struct filter_key *k)
 {
+	if (!k || has(FEATURE_MUTE))
+		return 0;
+	for (__u32 n = 0; n < FILTER_LOOKUPS; n++) {
+		if (!(k->lookup.counted >> n & 1) || !k->element[n])
+			continue;
+		k->query.found = k->element[n];
+		set_do(k, SET_DO_COUNT, k->slot[n] >> 8, k->slot[n], 0);
+	}
+	return 0;
+}
+
+/* The rule's own element comes, or stays; 0: there was no room. */
+__noinline int set_update(struct filter_key *k)
+{
+	__u32 slot;
 	__u64 word;
 
 	if (!k)
 		return 0;
-	for (__u32 n = 0; n < FILTER_LOOKUPS && !has(FEATURE_MUTE); n++) {
-		if (!(k->lookup.counted >> n & 1) || !k->element[n])
-			continue;
-		k->query.found = k->element[n];
-		set_do(k, SET_DO_COUNT, k->slot[n] >> 8, k->slot[n]);
-	}
 	if (!k->lookup.update || has(FEATURE_MUTE))
 		return 1;
-	word = set_word(k->lookup.slot);
-	if (!word || !set_key(k))
+	slot = k->lookup.slot;
+	word = set_word(slot);
+	if (!word)
 		return 0;
-	k->query.found = 0;
-	set_do(k, SET_DO_PROBE, k->lookup.slot, word);
-	return set_do(k, SET_DO_PUT, k->lookup.slot, word);
+	k->query.found = k->query.place = 0;
+	if (set_do(k, SET_DO_PROBE, slot, word, 0) == SET_ELSEWHERE)
+		set_elsewhere(k, slot, word);
+	for (__u32 n = 0; n < SET_TRIES && !k->query.found && !k->query.place; n++)
+		set_do(k, SET_DO_CLAIM, slot, word, n);
+	return set_do(k, SET_DO_PUT, slot, word, 0);
 }
 
+/* A rule of RULE_SET_BIT matches. 0: there was no room for its element, so it does not. */
 static __always_inline int filter_touch(struct filter_key *k, __u32 place)
 {
-	return set_load(k, place) && set_touch(k);
+	k->cacheable = 0;
+	if (!set_load(k, place))
+		return 0;
+	set_tell(k);
+	return set_key(k) && set_update(k);
 }

@@ -38,9 +38,11 @@ static __always_inline int set4_has(const void *m, const struct set_table *t, __
 
 struct set_query {
 	__u64 key[SET_KEY_WORDS];
+	__u64 whole[2];			/* of an address, whose prefixes are asked for */
 	__u64 hash;
 	__u32 now;			/* ticks */
 	__u32 found;			/* place of the entry; 0: none */
+	__u32 place;			/* of the one that was claimed */
 };
 
 static __always_inline __u64 set_hash(const __u64 *key, __u64 seed)
