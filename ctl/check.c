@@ -269,9 +269,10 @@ static int check_sets(struct checker *k)
 	int live = 0;
 
 	for (int i = 0; i < k->config->n_sets; i++) {
-		const struct set *s = &k->config->sets[i];
+		struct set *s = &k->config->sets[i];
 		uint32_t n = set_is_tupled(s) ? s->tuples.n : s->elements.n;
 
+		set_measure(s);
 		live += set_is_live(s);
 		if (live > MAX_SETS / 2)
 			return checker_wrong(k, s->at, "more than %d sets are large or change by themselves", MAX_SETS / 2);

@@ -268,6 +268,7 @@ struct set {
 	bool dynamic, timed, constant;	/* further flags: rules add elements; elements have times; nothing changes */
 	bool counter;		/* each element counts */
 	bool commented;		/* elements that are in the kernel have, or had, comments */
+	bool ragged;		/* IPv6 prefixes of too many lengths for a table: set_measure() */
 	bool noted;		/* elements have times, counters or comments of their own: they are in tuples */
 	uint64_t timeout_ms;	/* of elements without one of their own */
 	uint32_t size;		/* elements at most, 0: the default */
@@ -283,6 +284,7 @@ enum { SET_COMPILED_MOST = 512, SET_SIZE_DEFAULT = 65536, SET_SIZE_MOST = 100000
 
 /* Is it asked by lookup (maps/set.h), not compiled into the rules? One that changes by itself, whose elements are noted, and a large one of single values. */
 bool set_is_live(const struct set *s);
+void set_measure(struct set *s);	/* before that is asked, once the elements are there */
 /* Does what it answers change without ctl, or must each packet be counted? Then nothing is remembered for a flow. */
 bool set_is_volatile(const struct set *s);
 

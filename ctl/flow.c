@@ -17,6 +17,7 @@
 #include "generation.h"
 #include "interfaces.h"
 #include "service.h"
+#include "jiffies.h"
 #include "tcp_owner.h"
 #include "verb.h"
 
@@ -31,41 +32,13 @@ struct jiffy_clock {
 	uint64_t tick_ns, wall_ns;
 };
 
-/* The kernel counts from INITIAL_JIFFIES, five minutes before the wrap (include/linux/jiffies.h). */
-static uint32_t jiffies_by_clock(uint64_t tick_ns)
-{
-	struct timespec t;
-	uint64_t hz = 1000000000 / tick_ns;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (uint32_t)(-300 * hz) + (t.tv_sec * 1000000000ull + t.tv_nsec) / tick_ns;
-}
-
-static bool jiffies_by_kernel(uint32_t *now)
-{
-	FILE *f = fopen("/proc/timer_list", "re");
-	unsigned long long j;
-	char line[256];
-	bool found = false;
-
-	while (f && !found && fgets(line, sizeof(line), f))
-		found = sscanf(line, "jiffies: %llu", &j) == 1 || sscanf(line, " .jiffies : %llu", &j) == 1;
-	if (f)
-		fclose(f);
-	if (found)
-		*now = j;
-	return found;
-}
-
 static struct jiffy_clock jiffy_clock(void)
 {
 	struct jiffy_clock c;
 	struct timespec t;
 
-	clock_getres(CLOCK_MONOTONIC_COARSE, &t);
-	c.tick_ns = t.tv_nsec ? t.tv_nsec : 4000000;
-	if (!jiffies_by_kernel(&c.now))
-		c.now = jiffies_by_clock(c.tick_ns);
+	c.tick_ns = jiffy_ns();
+	c.now = jiffies_now64();
 	clock_gettime(CLOCK_REALTIME_COARSE, &t);	/* it ticks with jiffies */
 	c.wall_ns = t.tv_sec * 1000000000ull + t.tv_nsec;
 	return c;

@@ -177,24 +177,29 @@ static int rewrite(const struct set *head, uint32_t slot, enum set_change how, s
 	return err;
 }
 
+static int span_in_place(struct settable *t, enum set_change how, const struct span *s)
+{
+	if (settable_head(t)->kind == SET_ADDRESS4)
+		return (how == SET_CHANGE_ADD ? settable_add4 : settable_del4)(t, s->lo, s->hi);
+	return (how == SET_CHANGE_ADD ? settable_add6 : settable_del6)(t, s);
+}
+
 /* 0: done. 1: it must be rewritten. */
 static int spans_in_place(struct settable *t, enum set_change how, const struct spans *elements)
 {
-	for (int i = 0; i < elements->n; i++) {
-		uint32_t lo = elements->v[i].lo, hi = elements->v[i].hi;
-
-		if ((how == SET_CHANGE_ADD ? settable_add4 : settable_del4)(t, lo, hi))
+	for (int i = 0; i < elements->n; i++)
+		if (span_in_place(t, how, &elements->v[i]))
 			return 1;
-	}
 	return 0;
 }
 
 static bool table_has(const struct settable *t, const struct spans *elements)
 {
-	for (int i = 0; i < elements->n; i++)
-		if (!settable_has4(t, elements->v[i].lo, elements->v[i].hi))
-			return false;
-	return true;
+	bool has = true, four = settable_head(t)->kind == SET_ADDRESS4;
+
+	for (int i = 0; i < elements->n && has; i++)
+		has = four ? settable_has4(t, elements->v[i].lo, elements->v[i].hi) : settable_has6(t, &elements->v[i]);
+	return has;
 }
 
 static int tuples_in_place(struct settable *t, enum set_change how, const struct value_tuples *elements, uint32_t now)
@@ -223,13 +228,11 @@ static int in_place(struct settable *t, const struct set *s, enum set_change how
 
 	if (how == SET_CHANGE_ALL)
 		return 1;
-	if (settable_head(t)->kind == SET_ADDRESS4) {
+	if (!set_is_tupled(s)) {
 		if (how == SET_CHANGE_DEL && !table_has(t, &e->spans))
 			return no_such_element(text, s->name);
 		return spans_in_place(t, how, &e->spans);
 	}
-	if (!set_is_tupled(s))		/* prefixes that may hold one another */
-		return how == SET_CHANGE_ADD ? settable_put_spans(t, &e->spans, now) : 1;
 	if (how == SET_CHANGE_DEL && !table_has_tuples(t, &e->tuples, now))
 		return no_such_element(text, s->name);
 	return tuples_in_place(t, how, &e->tuples, now);

@@ -104,7 +104,7 @@ int setstore_find(const char *name, uint32_t *slot, struct settable *t)
 
 /* ---- tables */
 
-static int fill(struct settable *t, int inner, const struct set *s)
+static int fill(struct settable *t, int inner, const struct set *s, int more)
 {
 	uint64_t seed;
 	int err = map_inner(inner, t);
@@ -113,15 +113,15 @@ static int fill(struct settable *t, int inner, const struct set *s)
 		return err;
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return fail(EXIT_FAILED, "no random numbers: %s", strerror(errno));
-	settable_init(t, s, seed);
+	settable_init(t, s, more, seed);
 	if (settable_fill(t, s, settable_now()))
-		return fail(EXIT_FAILED, "set %s: the elements do not fit in a table of %u MiB (prefixes of more than %d lengths, or of like hash)", s->name,
-			    t->size >> 20, SET_LENGTHS);
+		return fail(EXIT_FAILED, "set %s: its elements are prefixes of more than %d lengths, or do not fit: a file of all of them can be applied", s->name,
+			    SET_LENGTHS);
 	return 0;
 }
 
 /* fd of a fresh inner map, or -1. */
-static int make(const struct set *s, int class)
+static int make(const struct set *s, int class, int more)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
 	struct settable t = { .size = settable_size(class) };
@@ -131,12 +131,27 @@ static int make(const struct set *s, int class)
 		fail(EXIT_FAILED, "a table of %u KiB for set %s: %s", t.size >> 10, s->name, strerror(errno));
 		return -1;
 	}
-	err = fill(&t, fd, s);
+	err = fill(&t, fd, s, more);
 	setstore_close(&t);
 	if (!err)
 		return fd;
 	close(fd);
 	return -1;
+}
+
+/* By chance there may be no room in a table of the right size: then with another seed in one of twice the size, and once more. */
+static int make_fitting(const struct set *s, int more, int *class)
+{
+	int fd = -1;
+
+	for (int tries = 0; fd < 0 && tries < 3; tries++) {
+		*class = settable_class(s, more << tries);
+		if (*class < 0)
+			break;
+		fail_clear();
+		fd = make(s, *class, more << tries);
+	}
+	return fd;
 }
 
 static void drop_copy(uint32_t slot, uint32_t copy, int class)
@@ -161,7 +176,7 @@ int setstore_write(const struct set *s, uint32_t slot, int more)
 	err = slot_word(slot, &had);
 	if (err)
 		return err;
-	inner = make(s, class);
+	inner = make_fitting(s, more, &class);
 	if (inner < 0)
 		return EXIT_FAILED;
 	copy = had ? !SET_SLOT_COPY(had) : 0;
@@ -249,21 +264,12 @@ static int read_comments(struct set *s)
 
 static void list(const struct settable *t, struct set *s)
 {
-	struct value_tuples all = { 0 };
-
-	if (settable_head(t)->kind == SET_ADDRESS4) {
+	if (settable_head(t)->kind == SET_ADDRESS4)
 		settable_list4(t, &s->elements);
-		return;
-	}
-	settable_list(t, &all, settable_now());
-	if (s->noted || s->n_types > 1) {
-		s->tuples = all;
-		return;
-	}
-	for (int i = 0; i < all.n; i++)
-		spans_add(&s->elements, all.v[i].part[0].lo, all.v[i].part[0].hi);
-	spans_normalise(&s->elements);
-	tuples_free(&all);
+	else if (settable_head(t)->kind == SET_ADDRESS6)
+		settable_list6(t, &s->elements);
+	else
+		settable_list(t, &s->tuples, settable_now());
 }
 
 int setstore_load(struct set *s)
@@ -378,9 +384,11 @@ int setstore_assign(struct config *c, const struct config *old)
 	for (int i = 0; i < old->n_sets; i++)
 		if (old->sets[i].slot)
 			used[old->sets[i].slot - 1] = true;
-	for (int i = 0; i < c->n_sets && !err; i++)
+	for (int i = 0; i < c->n_sets && !err; i++) {
+		set_measure(&c->sets[i]);
 		if (set_is_live(&c->sets[i]) && !c->sets[i].slot)
 			err = assign(&c->sets[i], config_set(old, c->sets[i].name), used);
+	}
 	return err;
 }
 

@@ -2,7 +2,7 @@
 /* settable: see settable.h. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include "jiffies.h"
 #include "settable.h"
 #include "value.h"
 
@@ -39,20 +39,16 @@ static int prefix_at(u128 lo, u128 hi, int width)
 	return width - open;
 }
 
-static uint64_t prefixes_in(const struct spans *s, int width)
+bool prefix_next(struct prefix *p, const struct span *s, int width)
 {
-	uint64_t n = 0;
+	u128 last = p->value | low_bits(width - p->length);
 
-	for (int i = 0; i < s->n; i++)
-		for (u128 lo = s->v[i].lo;; ) {
-			int length = prefix_at(lo, s->v[i].hi, width);
-
-			n++;
-			if ((lo | low_bits(width - length)) == s->v[i].hi)
-				break;
-			lo = (lo | low_bits(width - length)) + 1;
-		}
-	return n;
+	if (p->begun && last >= s->hi)
+		return false;
+	p->value = p->begun ? last + 1 : s->lo;
+	p->length = prefix_at(p->value, s->hi, width);
+	p->begun = true;
+	return true;
 }
 
 /* ---- layout */
@@ -60,6 +56,11 @@ static uint64_t prefixes_in(const struct spans *s, int width)
 static bool plain4(const struct set *s)
 {
 	return s->n_types == 1 && s->type == TYPE_IPV4_ADDR && !s->noted;
+}
+
+static bool plain6(const struct set *s)
+{
+	return s->n_types == 1 && s->type == TYPE_IPV6_ADDR && !s->noted;
 }
 
 static uint64_t blocks_in(const struct spans *s)
@@ -73,7 +74,7 @@ static uint64_t blocks_in(const struct spans *s)
 
 static uint64_t wanted(const struct set *s)
 {
-	uint64_t n = set_is_tupled(s) ? (uint64_t)s->tuples.n : s->type == TYPE_IPV6_ADDR ? prefixes_in(&s->elements, 128) : (uint64_t)s->elements.n;
+	uint64_t n = set_is_tupled(s) ? (uint64_t)s->tuples.n : (uint64_t)s->elements.n;
 
 	if (s->interval && set_is_tupled(s))
 		n *= 2;
@@ -99,7 +100,11 @@ static uint32_t buckets_of(int class)
 
 int settable_class(const struct set *s, int more)
 {
-	uint64_t n = (plain4(s) ? blocks_in(&s->elements) : wanted(s)) * more;
+	uint64_t n;
+
+	if (plain6(s))
+		return settable_class6(s, more);
+	n = (plain4(s) ? blocks_in(&s->elements) : wanted(s)) * more;
 
 	for (int class = 0; class < SET_CLASSES; class++) {
 		uint64_t room = 0;
@@ -142,14 +147,14 @@ int set_layout(const enum config_type *types, int n, struct set_part_of_key *par
 	return word + (at > 0) <= SET_KEY_WORDS ? 0 : -1;
 }
 
-void settable_init(struct settable *t, const struct set *s, uint64_t seed)
+void settable_init(struct settable *t, const struct set *s, int more, uint64_t seed)
 {
 	struct set_table *h = settable_head(t);
 	int class = 0;
 
 	while (settable_size(class) != t->size)
 		class++;
-	*h = (struct set_table){ .kind = plain4(s) ? SET_ADDRESS4 : SET_ELEMENTS, .seed = seed, .n_types = s->n_types, .interval = s->interval };
+	*h = (struct set_table){ .kind = plain4(s) ? SET_ADDRESS4 : plain6(s) ? SET_ADDRESS6 : SET_ELEMENTS, .seed = seed, .n_types = s->n_types, .interval = s->interval };
 	h->flags = (s->dynamic ? SET_DYNAMIC : 0) | (s->counter ? SET_COUNTS : 0) | (s->timed ? SET_TIMES : 0);
 	h->flags |= (s->noted ? SET_NOTED : 0) | (s->constant ? SET_CONSTANT : 0) | (s->commented ? SET_COMMENTED : 0);
 	h->timeout = ticks_of_ms(s->timeout_ms);
@@ -166,6 +171,8 @@ void settable_init(struct settable *t, const struct set *s, uint64_t seed)
 		h->shift = __builtin_ctz(buckets);
 		h->bytes = (uint64_t)(h->buckets + buckets * 8) * 8;
 		h->limit = ~0u;
+	} else if (h->kind == SET_ADDRESS6) {
+		settable_init6(t, s, more);
 	} else {
 		uint32_t buckets = buckets_of(class);
 
@@ -481,16 +488,14 @@ static int each_prefix(struct settable *t, const struct value_tuple *e, uint32_t
 		       int (*one)(struct settable *t, const struct value_tuple *e, int length, uint32_t now))
 {
 	struct value_tuple part = *e;
-	int width = width_of(t->m), length, err = 0;
+	struct prefix p = { 0 };
+	int err = 0;
 
 	if (!by_length(t->m))
 		return one(t, e, 0, now);
-	for (u128 lo = e->part[0].lo; !err; lo = (lo | low_bits(width - length)) + 1) {
-		length = prefix_at(lo, e->part[0].hi, width);
-		part.part[0].lo = lo;
-		err = one(t, &part, length, now);
-		if ((lo | low_bits(width - length)) == e->part[0].hi)
-			break;
+	while (!err && prefix_next(&p, &e->part[0], width_of(t->m))) {
+		part.part[0].lo = p.value;
+		err = one(t, &part, p.length, now);
 	}
 	return err;
 }
@@ -584,24 +589,13 @@ void settable_list(const struct settable *t, struct value_tuples *out, uint32_t 
 
 /* ---- the whole */
 
-static int fill_spans(struct settable *t, const struct set *s, uint32_t now)
+static int fill4(struct settable *t, const struct spans *s)
 {
 	int err = 0;
 
-	for (int i = 0; i < s->elements.n && !err; i++) {
-		struct value_tuple e = { .part[0] = s->elements.v[i] };
-
-		err = settable_head(t)->kind == SET_ADDRESS4 ? settable_add4(t, e.part[0].lo, e.part[0].hi) : settable_put(t, &e, now);
-	}
+	for (int i = 0; i < s->n && !err; i++)
+		err = settable_add4(t, s->v[i].lo, s->v[i].hi);
 	return err;
-}
-
-int settable_put_spans(struct settable *t, const struct spans *s, uint32_t now)
-{
-	for (int i = 0; i < s->n; i++)
-		if (settable_put(t, &(struct value_tuple){ .part[0] = s->v[i] }, now))
-			return 1;
-	return 0;
 }
 
 int settable_fill(struct settable *t, const struct set *s, uint32_t now)
@@ -609,7 +603,7 @@ int settable_fill(struct settable *t, const struct set *s, uint32_t now)
 	int err = 0;
 
 	if (!set_is_tupled(s))
-		return fill_spans(t, s, now);
+		return settable_head(t)->kind == SET_ADDRESS4 ? fill4(t, &s->elements) : settable_fill6(t, &s->elements);
 	for (int i = 0; i < s->tuples.n && !err; i++) {
 		settable_head(t)->flags |= s->tuples.v[i].comment ? SET_COMMENTED : 0;
 		err = settable_put(t, &s->tuples.v[i], now);
@@ -619,22 +613,9 @@ int settable_fill(struct settable *t, const struct set *s, uint32_t now)
 
 /* ---- time */
 
-static uint64_t jiffy_ns(void)
-{
-	struct timespec t;
-
-	clock_getres(CLOCK_MONOTONIC_COARSE, &t);
-	return t.tv_nsec ? t.tv_nsec : 4000000;
-}
-
-/* jiffies are kept by the monotonic clock, and begin five minutes before they would wrap in 32 bits (include/linux/jiffies.h). */
 uint32_t settable_now(void)
 {
-	uint64_t ns = jiffy_ns(), hz = 1000000000 / ns;
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return set_tick((uint32_t)(-300 * hz) + (t.tv_sec * 1000000000ull + t.tv_nsec) / ns);
+	return set_tick(jiffies_now64());
 }
 
 uint32_t ticks_of_ms(uint64_t ms)

@@ -20,7 +20,7 @@ uint32_t settable_size(int class);
 int set_layout(const enum config_type *types, int n, struct set_part_of_key *parts);
 
 /* An empty table for the set in zeroed memory. */
-void settable_init(struct settable *t, const struct set *s, uint64_t seed);
+void settable_init(struct settable *t, const struct set *s, int more, uint64_t seed);
 
 /* All the set has. -1: it does not fit. */
 int settable_fill(struct settable *t, const struct set *s, uint32_t now);
@@ -32,8 +32,23 @@ void settable_list4(const struct settable *t, struct spans *out);
 
 bool settable_has4(const struct settable *t, uint32_t lo, uint32_t hi);		/* all of them */
 
-/* Prefixes of ranges into a SET_ELEMENTS table, without notes. 1: no room. */
-int settable_put_spans(struct settable *t, const struct spans *s, uint32_t now);
+/* The same of a SET_ADDRESS6 table. -1: no room, or too many lengths. */
+int settable_class6(const struct set *s, int more);
+void settable_init6(struct settable *t, const struct set *s, int more);
+int settable_add6(struct settable *t, const struct span *s);
+int settable_del6(struct settable *t, const struct span *s);
+bool settable_has6(const struct settable *t, const struct span *s);
+bool settable_has_address6(const struct settable *t, u128 address);	/* as programs look */
+int settable_fill6(struct settable *t, const struct spans *s);
+void settable_list6(const struct settable *t, struct spans *out);
+
+/* The prefixes that a range is made of, one after the other; begins with all zero. False: there is none left. */
+struct prefix {
+	u128 value;
+	int length;
+	bool begun;
+};
+bool prefix_next(struct prefix *p, const struct span *s, int width);
 
 /* An element of a SET_ELEMENTS table, a range as the prefixes it is made of. put: makes it, or gives it its time anew. -1: no room; del: how many entries went. */
 int settable_put(struct settable *t, const struct value_tuple *e, uint32_t now);

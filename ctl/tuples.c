@@ -87,7 +87,7 @@ bool set_is_live(const struct set *s)
 		return true;
 	if (s->n_types > 1)
 		return s->tuples.n > SET_COMPILED_MOST && is_exact(s);
-	return value_is_address(s->type) && s->elements.n > SET_COMPILED_MOST;
+	return value_is_address(s->type) && s->elements.n > SET_COMPILED_MOST && !s->ragged;
 }
 
 bool set_is_volatile(const struct set *s)

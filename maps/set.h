@@ -3,8 +3,9 @@
  * a slot as long as it exists; `set_slots` says where its table is. ctl writes all tables, and programs put elements into those of `flags dynamic` sets; an
  * element is there or not in one store, whoever looks. A table is replaced by writing the other copy of the slot and storing the word in `set_slots`.
  *
- * Two kinds. SET_ADDRESS4, of IPv4 addresses and nothing else: two bits for each /24 (none, all, some), and for those of which some are in it, a 16-bit map for each
- * /28, hashed. SET_ELEMENTS: entries of one cache line, hashed, with time, counter and prefix length. */
+ * Three kinds. SET_ADDRESS4, of IPv4 addresses and nothing else: two bits for each /24 (none, all, some), and for those of which some are in it, a 16-bit map for each
+ * /28, hashed. SET_ADDRESS6, of IPv6 prefixes that do not hold one another: 16 bytes each, hashed, those of 128 bits apart from shorter ones, and a byte for each
+ * /48, hashed, that says of which lengths prefixes are below it. SET_ELEMENTS: entries of one cache line, hashed, with time, counter and prefix length. */
 #pragma once
 #include <linux/types.h>
 
@@ -14,7 +15,7 @@
 enum set_class { SET_SIZES(SET_CLASS) SET_CLASSES };
 #undef SET_CLASS
 
-enum set_kind { SET_NONE, SET_ADDRESS4, SET_ELEMENTS };
+enum set_kind { SET_NONE, SET_ADDRESS4, SET_ELEMENTS, SET_ADDRESS6 };
 
 /* A word of set_slots: class, copy. 0: no set. */
 #define SET_SLOT_USED 8u
@@ -39,14 +40,16 @@ struct set_table {
 	__u32 used;			/* entries taken, of those whose time is over too */
 	__u32 refused;			/* adds from the packet path for which there was no room */
 	__u32 timeout;			/* of elements without one of their own, in ticks; 0: none */
-	__u32 pad;
+	__u32 mask_whole;		/* of ADDRESS6: lines of whole addresses - 1; they begin at `entries`, shorter prefixes at `buckets` */
 	__u64 seed;
 	__u8 length[SET_LENGTHS];	/* prefix lengths in use */
 	/* ctl's own: what the set is, so that an element can be changed without reading the configuration */
 	__u8 type[SET_PARTS], n_types, interval, fixed;
 	char name[SET_NAME];
 	__u64 bytes;			/* in use */
-	__u64 spare[13];
+	__u32 directory;		/* of ADDRESS6: where it begins */
+	__u32 directory_mask;		/* its bytes - 1 */
+	__u64 spare[12];
 };
 
 #define SET_DYNAMIC 1			/* programs add */
@@ -55,6 +58,8 @@ struct set_table {
 #define SET_NOTED 8			/* ctl's: elements have more than their value */
 #define SET_CONSTANT 16
 #define SET_COMMENTED 32
+#define SET_HAS_ZERO 64			/* of ADDRESS6: the addresses that mean a free and a deleted entry */
+#define SET_HAS_ONES 128
 
 _Static_assert(sizeof(struct set_table) % 64 == 0, "what follows begins a cache line");
 
@@ -85,6 +90,41 @@ static inline __attribute__((always_inline)) __u32 set_bucket4(__u32 bucket, __u
 
 #define SET_TRIES 3			/* buckets that may have an entry */
 #define SET_BLOCK(bits, tag, n) ((__u32)(bits) | (__u32)(tag) << 16 | (__u32)(n) << 30)
+
+/* ---- SET_ADDRESS6 */
+
+#define SET_LINES6 16			/* of four prefixes; one behind the other, where all before are full */
+#define SET_NET6 48			/* shorter prefixes are looked for always */
+
+/* A prefix of fewer than 128 bits is its bits, a 1, and zeros: its length is said with it. */
+static inline __attribute__((always_inline)) void set_prefix6(__u64 *hi, __u64 *lo, __u32 length)
+{
+	if (length < 64) {
+		*hi = (*hi | 1ull << ((63 - length) & 63)) & ~0ull << ((63 - length) & 63);
+		*lo = 0;
+	} else if (length < 128) {
+		*lo = (*lo | 1ull << ((127 - length) & 63)) & ~0ull << ((127 - length) & 63);
+	}
+}
+
+static inline __attribute__((always_inline)) __u64 set_hash6(__u64 hi, __u64 lo, __u64 seed)
+{
+	__u64 h = (hi ^ seed) * 0x9e3779b97f4a7c15ull;
+
+	h = (h ^ h >> 32 ^ lo) * 0xbf58476d1ce4e5b9ull;
+	return h ^ h >> 32;
+}
+
+/* Which byte of the directory an address belongs to, and which bit of it the nth length has. */
+static inline __attribute__((always_inline)) __u64 set_net6(__u64 hi, __u64 seed)
+{
+	return set_hash6(hi >> (64 - SET_NET6), 0, seed);
+}
+
+static inline __attribute__((always_inline)) __u32 set_length_bit(__u32 n)
+{
+	return n < 7 ? n : 7;
+}
 
 /* ---- SET_ELEMENTS */
 

@@ -273,22 +273,29 @@ def test_words_that_cannot_be(weir):
     assert elements(weir, "s")["count"] == 1
 
 
-def test_a_million_elements(weir, tmp_path):
+@pytest.mark.parametrize("family", (4, 6))
+def test_a_million_elements(weir, tmp_path, family):
     """They load, one comes and goes, and a change of the rules leaves them where they are."""
-    rng = random.Random(f"{SEED} million")
-    nets = {rng.getrandbits(32) for _ in range(500_000)}
+    rng = random.Random(f"{SEED} million {family}")
+    bits, kind, key, frame = (32, "ipv4_addr", "ip saddr", udp) if family == 4 else (128, "ipv6_addr", "ip6 saddr", udp6)
+    address = ipaddress.IPv4Address if family == 4 else ipaddress.IPv6Address
+    hosts = [rng.getrandbits(32) if family == 4 else (0x20010db8 << 96) + rng.getrandbits(96) for _ in range(500_000)]
+    nets = [rng.getrandbits(24) << 8 if family == 4 else (0x2a00 << 112) + (rng.getrandbits(48) << 64) for _ in range(500_000)]
     listed = tmp_path / "list"
-    listed.write_text("\n".join(str(ipaddress.IPv4Address(a)) for a in nets) + "\n" +
-                      "\n".join(f"{ipaddress.IPv4Address(rng.getrandbits(24) << 8)}/24" for _ in range(500_000)))
-    apply(weir, "set big { type ipv4_addr; flags interval; elements = { 192.0.2.1 } }", "ip saddr @big drop")
+    listed.write_text("\n".join(str(address(a)) for a in hosts) + "\n" + "\n".join(f"{address(a)}/{bits * 3 // 4 if family == 4 else 64}" for a in nets))
+    apply(weir, f"set big {{ type {kind}; flags interval; elements = {{ {address(1 << 8)} }} }}", f"{key} @big drop")
     weir.ctl("set", "load", "big", str(listed))
-    for address in rng.sample(sorted(nets), 200):
-        assert drops(weir, udp(str(ipaddress.IPv4Address(address))))
+    for a in rng.sample(hosts, 150) + rng.sample(nets, 150):
+        assert drops(weir, frame(str(address(a))))
+    hit = sum(drops(weir, frame(str(address(a ^ 1 << (bits - 4))))) for a in rng.sample(hosts, 200))
+    assert family == 4 or not hit
     begin = time.monotonic()
     for n in range(20):
-        weir.ctl("set", "add", "big", f"100.64.{n}.1")
-        assert drops(weir, udp(f"100.64.{n}.1"))
-        weir.ctl("set", "del", "big", f"100.64.{n}.1")
+        one = f"100.64.{n}.1" if family == 4 else f"2001:db9::{n}"
+        weir.ctl("set", "add", "big", one)
+        assert drops(weir, frame(one))
+        weir.ctl("set", "del", "big", one)
+        assert family == 4 or not drops(weir, frame(one))
     print("a command and its process:", (time.monotonic() - begin) / 40)
     weir.ctl("rule", "add", "ingress", "udp dport 99 drop")
-    assert drops(weir, udp(str(ipaddress.IPv4Address(next(iter(nets))))))
+    assert drops(weir, frame(str(address(hosts[0]))))

@@ -121,7 +121,7 @@ static __always_inline int set_count(struct set_entry *e, const struct filter_ke
 }
 
 /* What the first bucket says; the next ones are for the few that are there. */
-enum set_answer { SET_NO, SET_YES, SET_ELSEWHERE, SET_LENGTHWISE, SET_END };
+enum set_answer { SET_NO, SET_YES, SET_ELSEWHERE, SET_LENGTHWISE, SET_SIX, SET_END };
 
 static __always_inline int set_first(struct filter_key *k, const void *m, __u32 size)
 {
@@ -153,7 +153,7 @@ static __always_inline int set_put(struct filter_key *k, void *m, __u32 size)
 	return t->flags & SET_COUNTS ? set_count(e, k) : 1;
 }
 
-/* None of these calls another: they run where little of the stack is left. */
+/* But for IPv6 none of these calls another: they run where little of the stack is left. */
 #define SET_FUNCTIONS(name, bits) \
 __noinline int name##_probe(struct filter_key *k, __u32 index) \
 { \
@@ -163,7 +163,30 @@ __noinline int name##_probe(struct filter_key *k, __u32 index) \
 		return SET_NO; \
 	if (t->kind == SET_ADDRESS4) \
 		return bits > 22 && set4_has(t, t, k->query.key[0] >> 32, 1u << bits); \
+	if (t->kind == SET_ADDRESS6) \
+		return SET_SIX; \
 	return t->n_lengths ? SET_LENGTHWISE : set_first(k, t, 1u << bits); \
+} \
+ \
+__noinline int name##_prefix6(struct filter_key *k, __u32 index, __u32 length) \
+{ \
+	const struct set_table *t = set_memory(&name, index); \
+ \
+	return k && t ? set6_has_prefix(t, t, &k->query, length, 1u << bits) : SET_NO; \
+} \
+ \
+__noinline int name##_six(struct filter_key *k, __u32 index) \
+{ \
+	const struct set_table *t = set_memory(&name, index); \
+ \
+	if (!k || !t) \
+		return SET_NO; \
+	_Pragma("clang loop unroll(disable)") \
+	for (__u32 n = 0; n < SET_LENGTHS && n < t->n_lengths; n++) \
+		if (set6_may_have(t, t, k->query.key[0], n, 1u << bits) && \
+		    name##_prefix6(k, index, t->length[n & (SET_LENGTHS - 1)])) \
+			return SET_YES; \
+	return SET_NO; \
 } \
  \
 __noinline int name##_length(struct filter_key *k, __u32 index, __u32 n) \
@@ -212,48 +235,52 @@ __noinline int name##_count(struct filter_key *k, __u32 index) \
 
 SET_SIZES(SET_FUNCTIONS)
 
-enum set_do { SET_DO_PROBE, SET_DO_LENGTH, SET_DO_NEXT, SET_DO_CLAIM, SET_DO_PUT, SET_DO_COUNT };
+enum set_do { SET_DO_PROBE, SET_DO_SIX, SET_DO_LENGTH, SET_DO_NEXT, SET_DO_CLAIM, SET_DO_PUT, SET_DO_COUNT };
 
-/* `what` is a constant wherever it is used. */
-static __always_inline int set_do(struct filter_key *k, enum set_do what, __u32 slot, __u64 word, __u32 n)
+/* Of the set of k->query.slot, which stands there and not on the stack. `what` is a constant wherever it is used. */
+static __always_inline int set_do(struct filter_key *k, enum set_do what, __u32 n)
 {
-	__u32 index = slot << 1 | SET_SLOT_COPY(word);
+	__u32 class = SET_SLOT_CLASS(k->query.word), index = k->query.slot << 1 | SET_SLOT_COPY(k->query.word);
 
 #define SET_CASE(name, bits) \
-	if (SET_SLOT_CLASS(word) == SET_CLASS_##name) \
-		return what == SET_DO_PROBE ? name##_probe(k, index) : what == SET_DO_LENGTH ? name##_length(k, index, n) : \
-		       what == SET_DO_NEXT ? name##_next(k, index, n) : what == SET_DO_CLAIM ? name##_claim(k, index, n) : \
-		       what == SET_DO_PUT ? name##_put(k, index) : name##_count(k, index);
+	if (class == SET_CLASS_##name) \
+		return what == SET_DO_PROBE ? name##_probe(k, index) : what == SET_DO_SIX ? name##_six(k, index) : \
+		       what == SET_DO_LENGTH ? name##_length(k, index, n) : what == SET_DO_NEXT ? name##_next(k, index, n) : \
+		       what == SET_DO_CLAIM ? name##_claim(k, index, n) : what == SET_DO_PUT ? name##_put(k, index) : name##_count(k, index);
 	SET_SIZES(SET_CASE)
 #undef SET_CASE
 	return 0;
 }
 
-static __always_inline __u64 set_word(__u32 slot)
+/* 0: there is no such set. */
+static __always_inline int set_open(struct filter_key *k, __u32 slot)
 {
 	__u64 *w = bpf_map_lookup_elem(&set_slots, &slot);
 
-	return w ? *(volatile __u64 *)w : 0;
+	k->query.slot = slot;
+	k->query.word = w ? *(volatile __u64 *)w : 0;
+	k->query.found = k->query.place = 0;
+	return !!k->query.word;
 }
 
-static __always_inline int set_elsewhere(struct filter_key *k, __u32 slot, __u64 word)
+static __always_inline int set_elsewhere(struct filter_key *k)
 {
 	for (__u32 n = 1; n < SET_TRIES; n++)
-		if (set_do(k, SET_DO_NEXT, slot, word, n) == SET_YES)
+		if (set_do(k, SET_DO_NEXT, n) == SET_YES)
 			return SET_YES;
 	return SET_NO;
 }
 
-static __always_inline int set_lengthwise(struct filter_key *k, __u32 slot, __u64 word)
+static __always_inline int set_lengthwise(struct filter_key *k)
 {
 	int answer = SET_NO;
 
 	k->query.whole[0] = k->query.key[0];
 	k->query.whole[1] = k->query.key[1];
 	for (__u32 n = 0; n < SET_LENGTHS && answer == SET_NO; n++) {
-		answer = set_do(k, SET_DO_LENGTH, slot, word, n);
+		answer = set_do(k, SET_DO_LENGTH, n);
 		if (answer == SET_ELSEWHERE)
-			answer = set_elsewhere(k, slot, word);
+			answer = set_elsewhere(k);
 	}
 	return answer;
 }
@@ -263,25 +290,22 @@ static __always_inline int set_lengthwise(struct filter_key *k, __u32 slot, __u6
 /* The nth lookup, into the field that stands for it. */
 __noinline int set_ask(struct filter_key *k, __u32 n)
 {
-	__u32 field = FIELD_SET0 + n, slot;
 	int answer = SET_NO;
-	__u64 word;
 
 	if (!k || n >= FILTER_LOOKUPS)
 		return 0;
-	k->query.found = 0;
-	slot = k->lookup.slot;
-	word = set_word(slot);
-	if (word)
-		answer = set_do(k, SET_DO_PROBE, slot, word, 0);
+	if (set_open(k, k->lookup.slot))
+		answer = set_do(k, SET_DO_PROBE, 0);
 	if (answer == SET_ELSEWHERE)
-		answer = set_elsewhere(k, slot, word);
+		answer = set_elsewhere(k);
+	else if (answer == SET_SIX)
+		answer = set_do(k, SET_DO_SIX, 0);
 	else if (answer == SET_LENGTHWISE)
-		answer = set_lengthwise(k, slot, word);
-	k->lo[field] = answer == SET_YES;
-	k->present |= FIELD_BIT(field);
+		answer = set_lengthwise(k);
+	k->lo[FIELD_SET0 + n] = answer == SET_YES;
+	k->present |= FIELD_BIT(FIELD_SET0 + n);
 	k->element[n] = k->query.found;
-	k->slot[n] = word | (__u64)slot << 8;
+	k->slot[n] = k->query.word | (__u64)k->query.slot << 8;
 	return 0;
 }
 
@@ -308,7 +332,9 @@ __noinline int set_tell(struct filter_key *k)
 		if (!(k->lookup.counted >> n & 1) || !k->element[n])
 			continue;
 		k->query.found = k->element[n];
-		set_do(k, SET_DO_COUNT, k->slot[n] >> 8, k->slot[n], 0);
+		k->query.slot = k->slot[n] >> 8;
+		k->query.word = k->slot[n];
+		set_do(k, SET_DO_COUNT, 0);
 	}
 	return 0;
 }
@@ -316,23 +342,17 @@ __noinline int set_tell(struct filter_key *k)
 /* The rule's own element comes, or stays; 0: there was no room. */
 __noinline int set_update(struct filter_key *k)
 {
-	__u32 slot;
-	__u64 word;
-
 	if (!k)
 		return 0;
 	if (!k->lookup.update || has(FEATURE_MUTE))
 		return 1;
-	slot = k->lookup.slot;
-	word = set_word(slot);
-	if (!word)
+	if (!set_open(k, k->lookup.slot))
 		return 0;
-	k->query.found = k->query.place = 0;
-	if (set_do(k, SET_DO_PROBE, slot, word, 0) == SET_ELSEWHERE)
-		set_elsewhere(k, slot, word);
+	if (set_do(k, SET_DO_PROBE, 0) == SET_ELSEWHERE)
+		set_elsewhere(k);
 	for (__u32 n = 0; n < SET_TRIES && !k->query.found && !k->query.place; n++)
-		set_do(k, SET_DO_CLAIM, slot, word, n);
-	return set_do(k, SET_DO_PUT, slot, word, 0);
+		set_do(k, SET_DO_CLAIM, n);
+	return set_do(k, SET_DO_PUT, 0);
 }
 
 /* A rule of RULE_SET_BIT matches. 0: there was no room for its element, so it does not. */

@@ -5,6 +5,18 @@
 #include "ctz.h"
 #include "words.h"
 
+struct set_query {
+	__u64 key[SET_KEY_WORDS];
+	__u64 whole[2];			/* of an address, whose prefixes are asked for */
+	__u64 hash;
+	__u32 now;			/* ticks */
+	__u32 found;			/* place of the entry; 0: none */
+	__u32 place;			/* of the one that was claimed */
+	__u32 slot;			/* the program's: of the set that is asked, and its word */
+	__u64 word;
+	__u32 base, mask;		/* of IPv6: its lines */
+};
+
 /* ---- IPv4 addresses */
 
 /* The 16 bits of a block in one bucket; `want`: its tag, and which of its buckets it is, as in the entries. */
@@ -34,16 +46,53 @@ static __always_inline int set4_has(const void *m, const struct set_table *t, __
 	return bits >> (address & 15) & 1;
 }
 
-/* ---- elements */
+/* ---- IPv6 prefixes */
 
-struct set_query {
-	__u64 key[SET_KEY_WORDS];
-	__u64 whole[2];			/* of an address, whose prefixes are asked for */
-	__u64 hash;
-	__u32 now;			/* ticks */
-	__u32 found;			/* place of the entry; 0: none */
-	__u32 place;			/* of the one that was claimed */
-};
+/* Among four entries: 1; 0: it is not, and one of them is free; 2: they are full of others. Without branches: the verifier has one way to go. */
+static __always_inline __u32 set6_line(const __u64 *e, const struct set_query *q)
+{
+	__u64 alike = 0, room = 0;
+
+	ROLLED
+	for (int i = 0; i < 8; i += 2) {
+		__u64 differs = (e[i] ^ q->whole[0]) | (e[i + 1] ^ q->whole[1]), used = e[i] | e[i + 1];
+
+		alike |= ~(differs | -differs) >> 63;
+		room |= ~(used | -used) >> 63;
+	}
+	return alike ? 1 : room ? 0 : 2;
+}
+
+/* The prefix of q->key, which stands in q->whole as the table has it, and not on the stack. */
+static __always_inline int set6_has_prefix(const void *m, const struct set_table *t, struct set_query *q, __u32 length, __u32 size)
+{
+	__u32 whole = length >= 128, answer = 2;
+
+	q->whole[0] = q->key[0];
+	q->whole[1] = q->key[1];
+	set_prefix6(&q->whole[0], &q->whole[1], length);
+	if (whole && !(q->whole[0] | q->whole[1]))
+		return !!(t->flags & SET_HAS_ZERO);
+	if (whole && !~(q->whole[0] & q->whole[1]))
+		return !!(t->flags & SET_HAS_ONES);
+	q->hash = set_hash6(q->whole[0], q->whole[1], t->seed);
+	q->base = whole ? t->entries : t->buckets;
+	q->mask = whole ? t->mask_whole : t->mask;
+	ROLLED
+	for (__u32 n = 0; n < SET_LINES6 && answer == 2; n++)
+		answer = set6_line(words_at(m, q->base + (q->hash++ & q->mask) * 8, 8, size), q);
+	return answer == 1;
+}
+
+/* Is there anything of the nth length about the address? */
+static __always_inline int set6_may_have(const void *m, const struct set_table *t, __u64 hi, __u32 n, __u32 size)
+{
+	__u64 net = set_net6(hi, t->seed) & t->directory_mask;
+
+	return t->length[n & (SET_LENGTHS - 1)] < SET_NET6 || *word_at(m, t->directory + (net >> 3), size) >> ((net & 7) * 8 + set_length_bit(n)) & 1;
+}
+
+/* ---- elements */
 
 static __always_inline __u64 set_hash(const __u64 *key, __u64 seed)
 {

@@ -9,6 +9,12 @@
 #include <sys/cdefs.h>
 #endif
 
+#ifdef __clang__
+#define ROLLED _Pragma("clang loop unroll(disable)")	/* a loop stays one: unrolled it would take more stack than there is */
+#else
+#define ROLLED
+#endif
+
 static __always_inline const __u64 *word_at(const void *m, __u64 i, __u32 size)
 {
 	i &= size / 8 - 1;
