@@ -147,6 +147,10 @@ static int by_generation(const char *name, enum set_change how, const char *file
 		err = fail(EXIT_REFUSED, "set %s has flags constant: apply a file to change it", name);
 	if (!err)
 		err = parse(s, file, text, &e);
+	if (!err && how != SET_CHANGE_ALL)
+		err = setstore_load(s);
+	if (!err)
+		s->slot = 0;
 	if (!err)
 		err = change_model(s, how, &e, text);
 	if (!err)
@@ -158,7 +162,9 @@ static int by_generation(const char *name, enum set_change how, const char *file
 
 /* ---- a table */
 
-/* All elements, changed, into a table made for them. */
+enum { MADE_ANEW = -1, COMPILED = -2 };	/* beside exit codes: how the change has to be made */
+
+/* All elements, changed, into a table made for them. COMPILED: no table can have them. */
 static int rewrite(const struct set *head, uint32_t slot, enum set_change how, struct elements *e, const char *text)
 {
 	struct set s = *head;
@@ -171,7 +177,9 @@ static int rewrite(const struct set *head, uint32_t slot, enum set_change how, s
 	if (!err && s.size && (uint32_t)s.tuples.n > s.size)
 		err = fail(EXIT_REFUSED, "set %s is full: its size is %u", s.name, s.size);
 	if (!err)
-		err = setstore_write(&s, slot, how == SET_CHANGE_ADD ? 2 : 1);
+		set_measure(&s);
+	if (!err)
+		err = s.ragged ? COMPILED : setstore_write(&s, slot, how == SET_CHANGE_ADD ? 2 : 1);
 	spans_free(&s.elements);
 	tuples_free(&s.tuples);
 	return err;
@@ -184,12 +192,12 @@ static int span_in_place(struct settable *t, enum set_change how, const struct s
 	return (how == SET_CHANGE_ADD ? settable_add6 : settable_del6)(t, s);
 }
 
-/* 0: done. 1: it must be rewritten. */
+/* 0: done, or MADE_ANEW. */
 static int spans_in_place(struct settable *t, enum set_change how, const struct spans *elements)
 {
 	for (int i = 0; i < elements->n; i++)
 		if (span_in_place(t, how, &elements->v[i]))
-			return 1;
+			return MADE_ANEW;
 	return 0;
 }
 
@@ -208,7 +216,7 @@ static int tuples_in_place(struct settable *t, enum set_change how, const struct
 		if (how == SET_CHANGE_DEL)
 			settable_del(t, &elements->v[i], now);
 		else if (settable_put(t, &elements->v[i], now))
-			return 1;
+			return MADE_ANEW;
 	}
 	return 0;
 }
@@ -221,13 +229,13 @@ static bool table_has_tuples(const struct settable *t, const struct value_tuples
 	return true;
 }
 
-/* 0: done, 1: it must be rewritten, else an exit code. Nothing has changed unless 0 (of additions, some may have come: rewriting brings the others). */
+/* 0: done, MADE_ANEW, or an exit code. Nothing has changed unless 0 (of additions, some may have come: rewriting brings the others). */
 static int in_place(struct settable *t, const struct set *s, enum set_change how, const struct elements *e, const char *text)
 {
 	uint32_t now = settable_now();
 
 	if (how == SET_CHANGE_ALL)
-		return 1;
+		return MADE_ANEW;
 	if (!set_is_tupled(s)) {
 		if (how == SET_CHANGE_DEL && !table_has(t, &e->spans))
 			return no_such_element(text, s->name);
@@ -270,8 +278,13 @@ static int by_table(struct settable *t, uint32_t slot, enum set_change how, cons
 	notes = notes_of(&s, how, &e.tuples);
 	err = in_place(t, &s, how, &e, text);
 	settable_head(t)->flags |= s.commented && !err ? SET_COMMENTED : 0;
-	if (err == 1)
+	if (err == MADE_ANEW)
 		err = rewrite(&s, slot, how, &e, text);
+	if (err == COMPILED) {
+		elements_free(&e);
+		free(notes);
+		return by_generation(s.name, how, file, text);
+	}
 	if (!err)
 		err = generation_append(notes);
 	free(notes);

@@ -298,18 +298,24 @@ static int add_net(struct settable *t, const struct net6 *p)
 	return err;
 }
 
+/* What lies beside p under the prefix that is one bit shorter than `length`. */
+static u128 sibling(const struct net6 *p, int length)
+{
+	return (p->value & ~low_bits(128 - length)) ^ (u128)1 << (128 - length);
+}
+
 /* The halves of the holder that are not on the way to p stay. */
 static int cut(struct settable *t, const struct net6 *holder, const struct net6 *p)
 {
-	for (int length = holder->length + 1; length <= p->length; length++) {
-		u128 bit = (u128)1 << (128 - length);
-		struct net6 half = { (p->value & ~low_bits(128 - length)) ^ bit, length };
+	int length = holder->length, err = 0;
 
-		if (put_net(t, &half))
-			return -1;
-	}
-	drop_net(t, holder);
-	return 0;
+	while (!err && length < p->length)
+		err = put_net(t, &(struct net6){ sibling(p, ++length), length });
+	if (!err)
+		drop_net(t, holder);
+	for (; err && length > holder->length; length--)	/* as it was: the holder has them all */
+		drop_net(t, &(struct net6){ sibling(p, length), length });
+	return err;
 }
 
 static int del_net(struct settable *t, const struct net6 *p)

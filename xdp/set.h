@@ -288,12 +288,10 @@ static __always_inline int set_lengthwise(struct filter_key *k)
 /* ---- what the filter calls */
 
 /* The nth lookup, into the field that stands for it. */
-__noinline int set_ask(struct filter_key *k, __u32 n)
+static __always_inline void set_ask(struct filter_key *k, __u32 n)
 {
 	int answer = SET_NO;
 
-	if (!k || n >= FILTER_LOOKUPS)
-		return 0;
 	if (set_open(k, k->lookup.slot))
 		answer = set_do(k, SET_DO_PROBE, 0);
 	if (answer == SET_ELSEWHERE)
@@ -306,7 +304,6 @@ __noinline int set_ask(struct filter_key *k, __u32 n)
 	k->present |= FIELD_BIT(FIELD_SET0 + n);
 	k->element[n] = k->query.found;
 	k->slot[n] = k->query.word | (__u64)k->query.slot << 8;
-	return 0;
 }
 
 /* All lookups of a chain; `fields`: those of FIELDS_SET that it has. */
@@ -314,9 +311,15 @@ __noinline int filter_sets(struct filter_key *k, __u32 place, __u64 fields)
 {
 	if (!k)
 		return 0;
-	for (__u32 n = 0; n < FILTER_LOOKUPS; n++) {
-		if (!(fields >> (FIELD_SET0 + n) & 1))
-			continue;
+	fields = (fields & FIELDS_SET) >> FIELD_SET0;
+	ROLLED
+	for (__u64 i = 0; i < FILTER_LOOKUPS; i++) {
+		__u32 n = ctz64(fields) & (FILTER_LOOKUPS - 1);
+
+		asm volatile("" : "+r"(i));
+		if (!fields)
+			break;
+		fields &= fields - 1;
 		if (set_load(k, place + n * (sizeof(struct set_lookup) / 8)) && set_key(k))
 			set_ask(k, n);
 	}

@@ -79,8 +79,12 @@ static __always_inline int set6_has_prefix(const void *m, const struct set_table
 	q->base = whole ? t->entries : t->buckets;
 	q->mask = whole ? t->mask_whole : t->mask;
 	ROLLED
-	for (__u32 n = 0; n < SET_LINES6 && answer == 2; n++)
+	for (__u64 n = 0; n < SET_LINES6; n++) {
+		asm volatile("" : "+r"(n));	/* else the loop is laid out so that 6.1 takes its end for a jump back */
 		answer = set6_line(words_at(m, q->base + (q->hash++ & q->mask) * 8, 8, size), q);
+		if (answer != 2)
+			break;
+	}
 	return answer == 1;
 }
 
