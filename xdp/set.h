@@ -285,6 +285,14 @@ static __always_inline int set_lengthwise(struct filter_key *k)
 	return answer;
 }
 
+/* The ways that few lookups go; a function, so that the verifier goes them once. */
+__noinline int set_further(struct filter_key *k, int answer)
+{
+	if (!k)
+		return SET_NO;
+	return answer == SET_ELSEWHERE ? set_elsewhere(k) : set_lengthwise(k);
+}
+
 /* ---- what the filter calls */
 
 /* The nth lookup, into the field that stands for it. */
@@ -294,12 +302,10 @@ static __always_inline void set_ask(struct filter_key *k, __u32 n)
 
 	if (set_open(k, k->lookup.slot))
 		answer = set_do(k, SET_DO_PROBE, 0);
-	if (answer == SET_ELSEWHERE)
-		answer = set_elsewhere(k);
-	else if (answer == SET_SIX)
+	if (answer == SET_SIX)
 		answer = set_do(k, SET_DO_SIX, 0);
-	else if (answer == SET_LENGTHWISE)
-		answer = set_lengthwise(k);
+	else if (answer != SET_NO && answer != SET_YES)
+		answer = set_further(k, answer);
 	k->lo[FIELD_SET0 + n] = answer == SET_YES;
 	k->present |= FIELD_BIT(FIELD_SET0 + n);
 	k->element[n] = k->query.found;
