@@ -135,7 +135,11 @@ $(OUT)/bench/sessions: bench/sessions.c $(CTL) $(LIB)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(CTL) $(LIB) $(LDLIBS)
 
-$(OUT)/bench/bench $(OUT)/bench/peer: $(OUT)/bench/%: bench/%.c $(LIB)
+$(OUT)/bench/bench: $(addprefix $(OUT)/bench/,bench.o measure.o packet.o print.o program.o samples.o trials.o) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
+
+$(OUT)/bench/peer: bench/peer.c $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(LIB) $(LDLIBS)
