@@ -139,17 +139,19 @@ static int make(const struct set *s, int class, int more)
 	return -1;
 }
 
-/* By chance there may be no room in a table of the right size: then with another seed in one of twice the size, and once more. */
+/* By chance there may be no room in a table of the right size, of a million elements one time in nine: then by another seed, in one of twice the size if
+ * there is. */
 static int make_fitting(const struct set *s, int more, int *class)
 {
 	int fd = -1;
 
-	for (int tries = 0; fd < 0 && tries < 3; tries++) {
-		*class = settable_class(s, more << tries);
-		if (*class < 0)
-			break;
-		fail_clear();
-		fd = make(s, *class, more << tries);
+	for (int tries = 0; fd < 0 && tries < 4; tries++) {
+		int larger = settable_class(s, more << tries);
+
+		if (tries)
+			fail_clear();
+		fd = make(s, larger < 0 ? *class : larger, larger < 0 ? more : more << tries);
+		*class = larger < 0 ? *class : larger;
 	}
 	return fd;
 }
