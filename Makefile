@@ -135,7 +135,7 @@ $(OUT)/bench/sessions: bench/sessions.c $(CTL) $(LIB)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(CTL) $(LIB) $(LDLIBS)
 
-$(OUT)/bench/bench: $(addprefix $(OUT)/bench/,bench.o measure.o packet.o print.o program.o samples.o trials.o) $(LIB)
+$(OUT)/bench/bench: $(addprefix $(OUT)/bench/,bench.o lpm.o measure.o packet.o print.o program.o samples.o trials.o) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
 

@@ -24,6 +24,9 @@ static const struct opt table[] = {
 	{ "headers", 0, OPT_TEXT, &options.headers, "FILE", "its packet headers" },
 	{ "name", 0, OPT_TEXT, &options.name, "TEXT", "name of its rows" },
 	{ "limit", 0, OPT_NUMBER, &options.tenths, "N", "and the limit of the first in tenths of H" },
+	{ "elements", 0, OPT_TEXT, &options.elements, "FILE", "elements of the set, for what it is compared with" },
+	{ "beside", 0, OPT_TEXT, &options.beside, "DIR", "run directory of a second instance" },
+	{ "bare", 0, OPT_FLAG, &options.bare, NULL, "rows without the line above and below" },
 	{ "cpu", 0, OPT_NUMBER, &options.cpu, "N", "run there (default 1)" },
 	{ "loads", 0, OPT_NUMBER, &options.loads, "N", "load each program so often: seeds differ (default 5)" },
 	{ "repeats", 0, OPT_NUMBER, &options.repeats, "N", "pairs of floor and target a load (default 5)" },
@@ -52,14 +55,23 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return verbose && level != LIBBPF_DEBUG ? vfprintf(stderr, fmt, ap) : 0;
 }
 
+static bool is_wanted(const struct trial *t)
+{
+	if (options.trial && strcmp(t->name, options.trial))
+		return false;
+	return !options.only || strstr(t->figure[0].name, options.only);
+}
+
 static int measure_all(struct trial *t, unsigned n)
 {
 	int err = 0;
 
 	print_begin();
 	for (unsigned i = 0; i < n && !err; i++) {
-		if (options.only && !strstr(t[i].figure[0].name, options.only))
+		if (!is_wanted(&t[i]))
 			continue;
+		if (options.tenths)
+			t[i].figure[0].limit = options.tenths / 10.0;
 		err = trial_measure(&t[i]);
 		if (!err)
 			print_trial(&t[i]);
@@ -69,19 +81,6 @@ static int measure_all(struct trial *t, unsigned n)
 	if (!err)
 		print_end();
 	return err;
-}
-
-static int measure_named(void)
-{
-	struct trial *t = trial_by_name(options.trial);
-
-	if (!t)
-		return fail(EXIT_USAGE, "--trial: there is no %s", options.trial);
-	if (t->headers && !options.headers)
-		return fail(EXIT_USAGE, "--trial %s: --headers FILE is missing", t->name);
-	if (options.tenths)
-		t->figure[0].limit = options.tenths / 10.0;
-	return measure_all(t, 1);
 }
 
 int main(int argc, char **argv)
@@ -105,7 +104,7 @@ int main(int argc, char **argv)
 	if (!err)
 		err = unit_load();
 	if (!err)
-		err = options.trial ? measure_named() : options.study ? measure_all(layout_trials, n_layout_trials) :
+		err = options.trial ? measure_all(named_trials, n_named_trials) : options.study ? measure_all(layout_trials, n_layout_trials) :
 		      measure_all(pipeline_trials, n_pipeline_trials);
 	return fail_report(err, "bench", NULL, false);
 }

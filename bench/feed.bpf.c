@@ -36,6 +36,14 @@ static __always_inline void fill_header(void *data)
 	flow = (flow + 1) & (FEED_HEADERS - 1);
 	if (!h)
 		return;
+	if (feed.headers == 6) {
+		*(__u8 *)(data + 20) = h->proto;
+		*(__u32 *)(data + 24) = h->saddr;
+		*(__u32 *)(data + 28) = h->daddr;
+		*(__u16 *)(data + 54) = h->sport;
+		*(__u16 *)(data + 56) = h->dport;
+		return;
+	}
 	*(__u8 *)(data + 23) = h->proto;
 	*(__u32 *)(data + 26) = h->saddr;
 	*(__u32 *)(data + 30) = h->daddr;
@@ -54,6 +62,8 @@ static __always_inline int fill(void *data, void *end)
 		((__u64 *)data)[i] = feed.bytes[i];
 	if (feed.headers) {
 		fill_header(data);
+	} else if (feed.sources) {
+		*(__u32 *)(data + 26) = bpf_get_prandom_u32() % feed.sources * 0x9e3779b1;
 	} else if (feed.mask) {
 		*(__u32 *)(data + (feed.address_at & 63)) = bpf_htonl(address);
 		*(__u16 *)(data + (feed.port_at & 63)) = bpf_htons(0x8000 | (flow * 0x9e37 >> 4 & 0x7fff));

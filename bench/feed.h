@@ -15,11 +15,12 @@ struct feed {
 	__u16 address_at, port_at;
 	__u32 check_at;		/* IPv4 header checksum, 0: none */
 	__u32 check;		/* sum of the header's other 16-bit words */
-	__u32 headers;		/* each packet takes the next of the map `headers` instead: IPv4 at 14, transport at 34 */
-	__u32 pad;
+	__u32 headers;		/* 4, 6: each packet takes the next of the map `headers` instead; IP at 14, no options */
+	__u32 sources;		/* each packet's IPv4 source is one of so many, drawn at random; 0: not */
 };
 
-struct feed_header { __u32 saddr, daddr; __u16 sport, dport; __u8 proto, pad[3]; };	/* network order */
+/* Network order. Of IPv6 saddr and daddr are bytes 2 to 9 of the source: what is behind 2001 in the prefix, and 16 bits of the interface. */
+struct feed_header { __u32 saddr, daddr; __u16 sport, dport; __u8 proto, pad[3]; };
 #define FEED_HEADERS 65536
 
 #define COST_LOOKUPS 16		/* in one run of hash_lookups */

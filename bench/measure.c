@@ -122,7 +122,7 @@ static int run_subject(const struct trial *t, int i, const struct loaded *l, uns
 
 static int rounds(const struct trial *t, const struct loaded *l, const struct packet *p, struct results *r)
 {
-	unsigned packets = t->flows > options.packets || t->opens ? t->flows : options.packets;
+	unsigned packets = !t->sources && (t->flows > options.packets || t->opens) ? t->flows : options.packets;
 	int n = trial_subjects(t), err = 0;
 	double ns[MAX_SUBJECTS], h;
 
@@ -147,7 +147,7 @@ static int rounds(const struct trial *t, const struct loaded *l, const struct pa
 
 static int measure_load(struct trial *t, struct results *r)
 {
-	unsigned warm = t->flows > WARM ? t->flows : WARM;
+	unsigned warm = t->flows > WARM && !t->sources ? t->flows : WARM;
 	struct loaded l[MAX_SUBJECTS] = {};
 	int n = trial_subjects(t), err = 0;
 	struct packet p;

@@ -5,8 +5,8 @@
 
 struct options {
 	const char *interface, *only, *headers, *name, *trial, *beside, *elements;
-	unsigned long cpu, loads, repeats, packets, tenths, sources;
-	bool json, study, fair;
+	unsigned long cpu, loads, repeats, packets, tenths;
+	bool json, study, fair, bare;
 	unsigned ifindex;
 };
 extern struct options options;

@@ -66,6 +66,7 @@ void packet_make(const struct trial *t, struct packet *p)
 	p->feed.grows = t->grows;
 	p->feed.verdict = t->verdict;
 	p->feed.mask = t->flows - 1;
+	p->feed.sources = t->sources;
 	memcpy(p->feed.bytes, p->bytes, sizeof(p->feed.bytes));
 }
 

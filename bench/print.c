@@ -52,7 +52,7 @@ static void print_json(const struct trial *t, const struct figure *f, double lim
 
 static void print_row(const struct trial *t, const struct figure *f, double limit)
 {
-	if (first)
+	if (first && !options.bare)
 		printf("%-46s %8s %8s %17s %7s %7s %9s\n", "", "FLOWS", "NS", "QUARTILES", "H", "LIMIT", "VERIFIED");
 	printf("%-46s %8u ", name_of(f), t->flows);
 	if (f->times)
@@ -105,7 +105,7 @@ void print_end(void)
 {
 	if (options.json)
 		printf("]}\n");
-	else if (!first)
+	else if (!first && !options.bare)
 		printf("\nH: one hit in a BPF hash of %d entries, here %.1f ns. NS: median of %lu loads x %lu pairs, net of the floor.\n",
 		       COST_ENTRIES, unit_now(), options.loads, options.repeats);
 }

@@ -10,6 +10,7 @@
 #include "../lib/err.h"
 #include "../lib/run.h"
 #include "../maps/flow.h"
+#include "lpm.h"
 #include "options.h"
 #include "program.h"
 
@@ -132,7 +133,9 @@ static int target_load(const struct trial *t, const struct subject *s, struct lo
 	l->target = is_datapath(s) ? datapath_open(t, s) : bench_object(s->object);
 	if (!l->target)
 		return EXIT_FAILED;
-	err = bench_load(l->target, s->program, NULL);
+	err = strcmp(s->object, "lpm") ? 0 : lpm_share(l->target);
+	if (!err)
+		err = bench_load(l->target, s->program, NULL);
 	if (!err && !bpf_obj_get_info_by_fd(bench_program(l->target, s->program), &info, &size))
 		l->verified = info.verified_insns;
 	return err;

@@ -29,7 +29,7 @@ struct figure {
 };
 
 struct trial {
-	const char *name;	/* those of the command line have one */
+	const char *name;	/* those of the command line have one, and may share it */
 	int family;
 	unsigned flows;
 	const char *to;		/* destination address; port 443 */
@@ -37,6 +37,7 @@ struct trial {
 	unsigned verdict;	/* 0: each packet has its own */
 	bool headers;		/* packets are those of a file, which all hit a rule if `decided` */
 	bool decided;
+	unsigned sources;	/* each packet's source is one of so many, at random; `flows` is what is printed */
 	bool opens;		/* each packet opens its flow: tables are emptied */
 	struct subject subject[MAX_SUBJECTS];
 	struct figure figure[MAX_FIGURES];
@@ -62,9 +63,7 @@ static inline int trial_figures(const struct trial *t)
 
 /* trials.c */
 extern struct trial pipeline_trials[], layout_trials[], named_trials[];
-extern const unsigned n_pipeline_trials, n_layout_trials;
-
-struct trial *trial_by_name(const char *name);	/* NULL: there is none */
+extern const unsigned n_pipeline_trials, n_layout_trials, n_named_trials;
 
 /* What the verifier goes through for the whole of each program: printed, not measured. */
 struct whole { const char *name; struct subject subject; };

@@ -74,21 +74,40 @@ const unsigned n_pipeline_trials = COUNT(pipeline_trials), n_layout_trials = COU
 
 /* Asked for by name, with packets and rules that bench/run made. What comes first is the floor of the rest. */
 #define PARSER { "xdp", "weir_xdp", .verdict = XDP_PASS }
-#define RULES { "xdp", "weir_xdp", .features = FEATURE_FILTER }
+#define RULES(...) { "xdp", "weir_xdp", .features = FEATURE_FILTER, ##__VA_ARGS__ }
+
+/* A rule that asks a list, the same with a list of one element beside it, and the trie of the same list. */
+#define LIST(text, n, packet, answer, trie, most) { text, .flows = n, packet, .headers = true, .decided = answer == XDP_DROP, \
+	.subject = { PARSER, RULES(.verdict = answer), RULES(.beside = true, .verdict = XDP_PASS), \
+		     { "lpm", trie "_floor", .verdict = XDP_PASS }, { "lpm", trie "_ask", .verdict = answer } }, \
+	.figure = { { "the whole chain", .of = 1 }, { "one element, compiled", .of = 2 }, \
+		    { "the list", .of = 1, .off = 2, .limit = most }, \
+		    { "LPM trie", .of = 4, .off = 3 }, { "LPM trie, times the list", .of = 3, .off = 2, .times = true, .least = true, .limit = 20 } } }
+
+/* Ten rules the last of which matches, and beside it the same without the limit. */
+#define LIMIT(text, n, ...) { text, .flows = n, NEAR4, .verdict = XDP_PASS, .subject = { PARSER, RULES(), RULES(.beside = true) }, \
+	.figure = { { "10 rules, limit per source", .of = 1 }, { "10 rules", .of = 2 }, { "the limit", .of = 1, .off = 2, .limit = 1 } }, ##__VA_ARGS__ }
+
+/* An established flow: with decisions cached in it, and without a filter. */
+#define CACHED(n) { "cached", .flows = n, NEAR4, .verdict = XDP_PASS, \
+	.subject = { { "xdp", "weir_xdp", .features = FEATURE_FLOWS }, { "xdp", "weir_xdp", .features = FEATURE_FLOWS | FEATURE_FILTER } }, \
+	.figure = { { "cached decision, 10 rules, v4", .of = 1, .limit = 0.1 } } }
 
 struct trial named_trials[] = {
-	{ "rules", .flows = FEED_HEADERS, NEAR4, .headers = true, .decided = true, .subject = { PARSER, RULES },
-	  .figure = { { "", .of = 1 } } },
-	{}
+	{ "rules", .flows = FEED_HEADERS, NEAR4, .headers = true, .decided = true, .subject = { PARSER, RULES() }, .figure = { { "", .of = 1 } } },
+	LIST("list4-hits", K64, NEAR4, XDP_DROP, "lpm4", 0.5),
+	LIST("list4-few", 256, NEAR4, XDP_DROP, "lpm4", 0.5),
+	LIST("list4-misses", K64, NEAR4, XDP_PASS, "lpm4", 0.5),
+	LIST("list6-hits", K64, NEAR6, XDP_DROP, "lpm6", 2),
+	LIST("list6-few", 256, NEAR6, XDP_DROP, "lpm6", 2),
+	LIST("list6-misses", K64, NEAR6, XDP_PASS, "lpm6", 2),
+	LIMIT("limit", K64),
+	LIMIT("spoofed", 10000000, .sources = 10000000),
+	CACHED(1),
+	CACHED(K64),
 };
 
-struct trial *trial_by_name(const char *name)
-{
-	for (struct trial *t = named_trials; t->name; t++)
-		if (!strcmp(t->name, name))
-			return t;
-	return NULL;
-}
+const unsigned n_named_trials = COUNT(named_trials);
 
 const struct whole wholes[] = {
 	{ "weir_xdp", { "xdp", "weir_xdp", .features = PIPELINE | FEATURE_TC_ABOVE } },
