@@ -28,7 +28,8 @@ PROBE := $(filter-out $(OUT)/loader/status.o $(OUT)/loader/doctor.o,$(LOADER))
 CTL := $(patsubst %.c,$(OUT)/%.o,$(filter-out ctl/main.c,$(wildcard ctl/*.c))) $(GRAMMAR) $(TRACE) $(PROBE)
 UNIT := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit_*.c))
 HELPERS := $(OUT)/tests/config_check $(OUT)/tests/libweirtest.so
-BENCH := $(OUT)/bench/bench $(OUT)/bench/peer $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c))
+BENCH := $(OUT)/bench/bench $(OUT)/bench/peer $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c)) \
+	$(OUT)/bench/plain.bpf.o
 LANGUAGE := $(addprefix ctl/,config.c spans.c tuples.c raw.c value.c names.c build.c build_rule.c build_limit.c build_set.c build_value.c parse.c foreign.c check.c \
 	check_chain.c reject.c mark.c print.c diff.c)
 IMPORT := $(addprefix ctl/import,.c _scan.c _nft.c _nft_read.c _iptables.c _iptables_option.c)
@@ -148,6 +149,12 @@ $(OUT)/bench/%.bpf.o: bench/%.bpf.c
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+# XDP's program without what few rules use, to compare with
+$(OUT)/bench/plain.bpf.o: xdp/main.bpf.c
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -DWEIR_PLAIN -c $< -o $@
 
 SECONDS ?= 60
 fuzz: $(FUZZ)

@@ -120,6 +120,24 @@ static int run_subject(const struct trial *t, int i, const struct loaded *l, uns
 	return *ns < 0 ? EXIT_FAILED : check(t, s, p, &a);
 }
 
+/* One of each figure: all subjects have run in this moment. */
+static void samples_of(const struct trial *t, const double *ns, double h, struct results *r)
+{
+	double net[MAX_FIGURES];
+
+	for (int k = 0; k < trial_figures(t); k++) {
+		const struct figure *f = &t->figure[k];
+
+		if (f->times) {
+			sample(&r->h[k], net[f->of] / net[f->off]);
+			continue;
+		}
+		net[k] = ns[f->of] - ns[f->off];
+		sample(&r->ns[k], net[k]);
+		sample(&r->h[k], net[k] / h);
+	}
+}
+
 static int rounds(const struct trial *t, const struct loaded *l, const struct packet *p, struct results *r)
 {
 	unsigned packets = !t->sources && (t->flows > options.packets || t->opens) ? t->flows : options.packets;
@@ -133,14 +151,7 @@ static int rounds(const struct trial *t, const struct loaded *l, const struct pa
 			break;
 		h = unit_once();
 		sample(&r->unit, h);
-		for (int k = 0; k < trial_figures(t); k++) {
-			const struct figure *f = &t->figure[k];
-
-			if (f->times)
-				continue;
-			sample(&r->ns[k], ns[f->of] - ns[f->off]);
-			sample(&r->h[k], (ns[f->of] - ns[f->off]) / h);
-		}
+		samples_of(t, ns, h, r);
 	}
 	return err;
 }
@@ -175,10 +186,6 @@ static void figures(struct trial *t, struct results *r)
 		struct figure *f = &t->figure[k];
 
 		f->unit = quantile(&r->unit, 0.5);
-		if (f->times) {
-			f->h = t->figure[f->of].ns / t->figure[f->off].ns;
-			continue;
-		}
 		f->low = quantile(&r->ns[k], 0.25);
 		f->ns = quantile(&r->ns[k], 0.5);
 		f->high = quantile(&r->ns[k], 0.75);

@@ -56,7 +56,7 @@ static void print_row(const struct trial *t, const struct figure *f, double limi
 		printf("%-46s %8s %8s %17s %7s %7s %9s\n", "", "FLOWS", "NS", "QUARTILES", "H", "LIMIT", "VERIFIED");
 	printf("%-46s %8u ", name_of(f), t->flows);
 	if (f->times)
-		printf("%8s %17s %6.1fx ", "", "", f->h);
+		printf("%8s %17s %6.2fx ", "", "", f->h);
 	else
 		printf("%8.1f %8.1f %8.1f %7.2f ", f->ns, f->low, f->high, f->h);
 	if (limit > 0)

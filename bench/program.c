@@ -24,7 +24,7 @@ static bool is_tc(const struct subject *s)
 /* Is it the datapath, with its constants and tables? */
 static bool is_datapath(const struct subject *s)
 {
-	return is_tc(s) || !strcmp(s->object, "xdp");
+	return is_tc(s) || !strcmp(s->object, "xdp") || !strcmp(s->object, "plain");
 }
 
 static int constants(struct bpf_object *o, const char *suffix, const void *data, size_t n)
@@ -108,9 +108,10 @@ static struct bpf_object *datapath_open(const struct trial *t, const struct subj
 		.slot = 1, .features = s->features, .flow4_shift = 64 - table_bits(t), .flow6_shift = 64 - table_bits(t),
 		.hz = read_hz(), .inserts = ~0u,
 	};
-	const char *path = is_tc(s) ? BPF_DIR "/tc.bpf.o" : BPF_DIR "/xdp.bpf.o";
+	char path[256];
 	struct bpf_object *o;
 
+	snprintf(path, sizeof(path), "%s/%s.bpf.o", strcmp(s->object, "plain") ? BPF_DIR : BENCH_DIR, s->object);
 	snprintf(pins, sizeof(pins), "%s/bpf/maps", options.beside ? options.beside : "");
 	o = bpf_object__open_file(path, &opts);
 	if (!o)

@@ -18,7 +18,7 @@ struct subject {
 
 struct figure {
 	const char *name;
-	int of, off;		/* ns of one subject less those of another; of `times`: figures, one divided by the other */
+	int of, off;		/* ns of one subject less those of another; of `times`: earlier figures, one divided by the other */
 	double limit;		/* in H, or times the figure `than` at as many flows; 0: none */
 	const char *than;
 	bool times;

@@ -93,6 +93,11 @@ const unsigned n_pipeline_trials = COUNT(pipeline_trials), n_layout_trials = COU
 	.subject = { { "xdp", "weir_xdp", .features = FEATURE_FLOWS }, { "xdp", "weir_xdp", .features = FEATURE_FLOWS | FEATURE_FILTER } }, \
 	.figure = { { "cached decision, 10 rules, v4", .of = 1, .limit = 0.1 } } }
 
+/* The same rules by the program and by the one without all that they do not use. */
+#define UNUSED(n) { "unused", .flows = n, NEAR4, .headers = true, .decided = true, .subject = { PARSER, RULES(), { "plain", "weir_xdp", .features = FEATURE_FILTER } }, \
+	.figure = { { "the program", .of = 1 }, { "without what is not used", .of = 2 }, { "the difference", .of = 1, .off = 2 }, \
+		    { "times the one without", .of = 0, .off = 1, .times = true, .limit = 1.05 } } }
+
 struct trial named_trials[] = {
 	{ "rules", .flows = FEED_HEADERS, NEAR4, .headers = true, .decided = true, .subject = { PARSER, RULES() }, .figure = { { "", .of = 1 } } },
 	LIST("list4-hits", K64, NEAR4, XDP_DROP, "lpm4", 0.5),
@@ -103,6 +108,7 @@ struct trial named_trials[] = {
 	LIST("list6-misses", K64, NEAR6, XDP_PASS, "lpm6", 2),
 	LIMIT("limit", K64),
 	LIMIT("spoofed", 10000000, .sources = 10000000),
+	UNUSED(FEED_HEADERS),
 	CACHED(1),
 	CACHED(K64),
 };

@@ -256,7 +256,7 @@ static __always_inline int walk_next(struct filter_key *k, const struct filter_c
 	w->word = (c->summary ? w->summary - 1 : 0) * 64 + ctz64(w->words);
 	w->words &= w->words - 1;
 	w->units = core_word(k, c, c->summary + w->word, size);
-	if (w->units && c->fields & FIELDS_EXTRA) {
+	if (w->units && asks(c, FIELDS_EXTRA)) {
 		k->word = w->word;
 		w->units = filter_extra(k, w->units);
 	}
@@ -302,11 +302,11 @@ static __always_inline int walk_aside(struct filter_key *k, const struct filter_
 {
 	__u32 place = *word_at(c, c->leaps + unit, size) >> 32;
 
-	if (entry & RULE_LIMIT_BIT && !filter_limit(k, place))
+	if (says(entry, RULE_LIMIT_BIT) && !filter_limit(k, place))
 		return 0;
-	if (entry & RULE_SET_BIT && !filter_touch(k, place + FILTER_TOUCH))
+	if (says(entry, RULE_SET_BIT) && !filter_touch(k, place + FILTER_TOUCH))
 		return 0;
-	if (entry & RULE_MARK_BIT && filter_mark(k, entry, place))
+	if (says(entry, RULE_MARK_BIT) && filter_mark(k, entry, place))
 		walk_marked(k, c, w, unit & 63, size);
 	return 1;
 }
@@ -333,7 +333,7 @@ static __always_inline int walk_step(struct filter_key *k, const struct filter_c
 	}
 	if (e >> 32 < k->from)
 		return 0;
-	if (entry & (RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT) && !walk_aside(k, c, w, entry, unit, size))
+	if (says(entry, RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT) && !walk_aside(k, c, w, entry, unit, size))
 		return 0;
 	if (entry & RULE_CONTINUE_BIT) {
 		walk_on(k, w, entry, (__u32)*word_at(c, c->leaps + unit, size), c->summary, c->words);
@@ -397,8 +397,6 @@ static __always_inline int classify_by(struct filter_key *k, __u32 size)
 	if (!c)
 		return -1;
 	core_rows(k, c, size);
-	if (c->fields & FIELDS_EXTRA)
-		filter_rows(k, c->fields & FIELDS_EXTRA);
 	walk_begin(&k->walk, c->summary, c->words);
 	for (int i = 0; i < QUICK_STEPS && size != FILTER_LARGE; i++)	/* whose walk takes a multiple of a call anyway; the stack is short */
 		if (walk_step(k, c, &k->walk, size))
@@ -467,6 +465,26 @@ static __always_inline void filter_key_extra(struct filter_key *k, const struct 
 	}
 }
 
+/* What is not in every chain: values, answers of sets, and the rows that they lead to. One branch away from those that do without. */
+static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, const struct filter_chain *c, const __u64 *mac,
+					   struct flow *f, struct quote *q)
+{
+	if (c->fields & FIELDS_EXTRA)
+		filter_key_extra(k, p, mac);
+	if (c->fields & FIELD_BIT(FIELD_CT_STATE))
+		state_read(p, k, f, q);
+	if (c->fields & FIELDS_READ) {
+		__builtin_memcpy(k->raw, c->raw, sizeof(k->raw));
+		field_read(ctx, p, k, c->fields);
+		if (c->fields & FIELDS_RAW & ~FIELDS_MARKED)
+			field_raws(ctx, p, k, c->fields);
+	}
+	if (c->fields & FIELDS_SET)
+		filter_sets(k, c->lookups, c->fields);
+	if (c->fields & FIELDS_EXTRA)
+		filter_rows(k, c->fields & FIELDS_EXTRA);
+}
+
 static __always_inline const struct filter_chain *filter_find(struct filter_key *k)
 {
 	const struct filter_chain *c;
@@ -512,30 +530,21 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	k->cacheable = 1;
 	k->noted = 0;
 	filter_key_core(k, p);
-	if (c->fields & FIELDS_EXTRA)
-		filter_key_extra(k, p, mac);
-	if (c->fields & FIELD_BIT(FIELD_CT_STATE))
-		state_read(p, k, f, q);
-	if (c->fields & FIELDS_READ) {
-		__builtin_memcpy(k->raw, c->raw, sizeof(k->raw));
-		field_read(ctx, p, k, c->fields);
-		if (c->fields & FIELDS_RAW & ~FIELDS_MARKED)
-			field_raws(ctx, p, k, c->fields);
-	}
-	if (c->fields & FIELDS_SET)
-		filter_sets(k, c->lookups, c->fields);
+	if (asks(c, ~FIELDS_CORE))
+		filter_further(ctx, p, k, c, mac, f, q);
 	if (classify(k))
 		return drop(p, DROP_INTERNAL);
 	p->rule = k->found & RULE_ID_MASK;
 	p->cacheable = k->cacheable && !(k->found & RULE_VARIANT_BIT);
 	rule_count(p->rule, p);
-	if (k->noted || k->found & RULE_LOG_BIT) {
+	if (says(k->noted, ~0u) || says(k->found, RULE_LOG_BIT)) {
 		p->marked = k->marked;
 		if (k->n_logs || k->found & RULE_LOG_BIT)
 			log_rules(ctx, p, k);
 	}
 	if (!(k->found & RULE_DROP_BIT))
 		return NEXT;
-	p->reject = k->found >> RULE_REJECT_SHIFT & RULE_REJECT_MOST;
+	if (says(k->found, RULE_REJECT_MOST << RULE_REJECT_SHIFT))
+		p->reject = k->found >> RULE_REJECT_SHIFT & RULE_REJECT_MOST;
 	return drop(p, p->rule < RULE_FIRST ? DROP_POLICY : p->reject ? DROP_REJECT : DROP_RULE);
 }

@@ -67,6 +67,24 @@ struct {
 } filter_scratch SEC(".maps");
 #endif
 
+/* Of the chain's fields, of an entry's bits: is any of these there? Built with WEIR_PLAIN nothing is but what every chain has, and all that hangs on it is gone:
+ * bench/ compares what is not used with what is not there. */
+#ifdef WEIR_PLAIN
+#define PLAIN 1
+#else
+#define PLAIN 0
+#endif
+
+static __always_inline int asks(const struct filter_chain *c, __u64 fields)
+{
+	return !PLAIN && c->fields & fields;
+}
+
+static __always_inline int says(__u32 entry, __u32 bits)
+{
+	return !PLAIN && entry & bits;
+}
+
 static __always_inline void filter_set(struct filter_key *k, __u32 field, __u64 hi, __u64 lo)
 {
 	k->hi[field] = hi;
