@@ -6,6 +6,7 @@
 #include "../maps/reject.h"
 #include "../maps/total.h"
 #include "counts.h"
+#include "footprint.h"
 #include "interfaces.h"
 #include "verb.h"
 
@@ -160,6 +161,7 @@ static int reasons(int argc, char **argv)
 
 static const struct verb verbs[] = {
 	{ "stats", "", "what happened to every packet, by interface, hook, verdict and reason", stats, NULL },
+	{ "memory", "", "what the tables of chains and sets take", footprint_verb, NULL },
 	{ "reasons", "", "what the reasons of stats mean", reasons, NULL },
 	{}
 };

@@ -77,6 +77,7 @@ WITH_INSTANCE = [
     (2, "diff: takes one file, or - for standard input", ["diff"]),
     (2, "export: takes no words; it writes to standard output", ["export", "x"]),
     (2, "stats: takes no words", ["stats", "x"]),
+    (2, "memory: takes no words", ["memory", "x"]),
     (2, "reasons: takes no words", ["reasons", "x"]),
     (2, "rule list: takes at most one chain", ["rule", "list", "ingress", "egress"]),
     (2, "rule list: forward: no such chain; ingress or egress", ["rule", "list", "forward"]),
@@ -276,6 +277,7 @@ def test_services_and_backends_are_changed_by_words(base):
 def test_every_listing_is_json_of_the_documented_names(base):
     want = {
         ("stats",): ("totals", set()),
+        ("memory",): ("memory", {"kind", "name", "in_force", "entries", "used", "bytes"}),
         ("rule", "list"): ("rules", {"chain", "id", "text", "packets", "bytes"}),
         ("set", "list"): ("sets", {"name", "type", "interval", "count", "elements"}),
         ("service", "list"): ("services", {"name", "listen", "forward", "backends"}),
