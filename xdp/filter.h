@@ -82,9 +82,11 @@ __noinline int filter_rows(struct filter_key *k, __u64 fields)
 {
 	if (!k)
 		return 0;
-	for (__u64 f = 0; f < FIELD_COUNT; f++) {
-		asm volatile("" : "+r"(f));
-		if (f < FIELD_COUNT && fields >> f & 1)
+	for (__u64 i = 0; i < FIELD_COUNT && fields; i++, fields &= fields - 1) {
+		__u64 f = ctz64(fields);
+
+		asm volatile("" : "+r"(i), "+r"(f));	/* or clang takes f's bound from debruijn_ctz, which the verifier does not read */
+		if (f < FIELD_COUNT)
 			k->row[f] = filter_row(k, f);
 	}
 	return 0;
@@ -98,12 +100,15 @@ static __always_inline __u64 extra_units(struct filter_key *k, __u64 units, __u3
 	if (!c)
 		return 0;
 	fields = c->fields & FIELDS_EXTRA;
-	for (__u32 f = 0; f < FIELD_COUNT; f++) {
-		if (!(fields >> f & 1))
-			continue;
-		if (FIELDS_INVARIANT >> f & 1)
-			invariant &= *word_at(c, k->row[f] + c->summary + k->word, size);
-		all &= *word_at(c, k->row[f] + c->summary + k->word, size);
+	for (__u32 i = 0; i < FIELD_COUNT && fields; i++, fields &= fields - 1) {
+		__u64 f = ctz64(fields), row;
+
+		asm volatile("" : "+r"(f));
+		if (f >= FIELD_COUNT)
+			break;
+		row = *word_at(c, k->row[f] + c->summary + k->word, size);
+		invariant &= FIELDS_INVARIANT >> f & 1 ? row : ~0ull;
+		all &= row;
 	}
 	/* up to the match: a rule that would match other packets of this flow */
 	if (invariant & ~all & ((all & -all) - 1))
