@@ -12,6 +12,15 @@ static __always_inline const struct set_lookup *lookup_at(const struct filter_ke
 	return m ? words_at(m, place, sizeof(struct set_lookup) / 8, size) : 0;
 }
 
+static __always_inline const struct set_lookup *lookup_any(const struct filter_key *k, __u32 place)
+{
+	if (k->size == FILTER_SMALL)
+		return lookup_at(k, place, FILTER_SMALL);
+	if (k->size == FILTER_MEDIUM)
+		return lookup_at(k, place, FILTER_MEDIUM);
+	return lookup_at(k, place, FILTER_LARGE);
+}
+
 /* The description at `place` of the chain's memory, to k->lookup. */
 __noinline int set_load(struct filter_key *k, __u32 place)
 {
@@ -19,12 +28,7 @@ __noinline int set_load(struct filter_key *k, __u32 place)
 
 	if (!k)
 		return 0;
-	if (k->size == FILTER_SMALL)
-		l = lookup_at(k, place, FILTER_SMALL);
-	else if (k->size == FILTER_MEDIUM)
-		l = lookup_at(k, place, FILTER_MEDIUM);
-	else
-		l = lookup_at(k, place, FILTER_LARGE);
+	l = lookup_any(k, place);
 	if (!l)
 		return 0;
 	k->lookup = *l;
@@ -252,13 +256,18 @@ static __always_inline int set_do(struct filter_key *k, enum set_do what, __u32 
 	return 0;
 }
 
-/* 0: there is no such set. */
-static __always_inline int set_open(struct filter_key *k, __u32 slot)
+static __always_inline __u64 set_word(__u32 slot)
 {
 	__u64 *w = bpf_map_lookup_elem(&set_slots, &slot);
 
+	return w ? *(volatile __u64 *)w : 0;
+}
+
+/* 0: there is no such set. */
+static __always_inline int set_open(struct filter_key *k, __u32 slot)
+{
 	k->query.slot = slot;
-	k->query.word = w ? *(volatile __u64 *)w : 0;
+	k->query.word = set_word(slot);
 	k->query.found = k->query.place = 0;
 	return !!k->query.word;
 }
@@ -312,6 +321,59 @@ static __always_inline void set_ask(struct filter_key *k, __u32 n)
 	k->slot[n] = k->query.word | (__u64)k->query.slot << 8;
 }
 
+/* Is the address in the table, if it is one of addresses; else SET_END. */
+static __always_inline int set4_ask(__u32 address, __u32 slot, __u64 word)
+{
+	__u32 index = slot << 1 | SET_SLOT_COPY(word);
+
+#define SET4_CASE(name, bits) \
+	if (bits > 22 && SET_SLOT_CLASS(word) == SET_CLASS_##name) { \
+		const struct set_table *t = set_memory(&name, index); \
+ \
+		return t && t->kind == SET_ADDRESS4 ? set4_has(t, t, address, 1u << bits) : SET_END; \
+	}
+	SET_SIZES(SET4_CASE)
+#undef SET4_CASE
+	return SET_END;
+}
+
+/* The nth lookup, if it is of one address, as most are: no copy of what it is, no key put together from parts, and of IPv4 in one call. SET_END: it is not,
+ * SET_ELSEWHERE: its key is made. */
+__noinline int set_ask_address(struct filter_key *k, __u32 place, __u32 n)
+{
+	const struct set_lookup *l;
+	__u32 field, slot;
+	__u64 word;
+	int answer;
+
+	if (!k || n >= FILTER_LOOKUPS)
+		return SET_END;
+	l = lookup_any(k, place);
+	if (!l || l->n_parts != 1)
+		return SET_END;
+	field = l->part[0].field;
+	slot = l->slot;
+	if (k->family == 6 && (field == FIELD_SADDR6 || field == FIELD_DADDR6)) {
+		k->lookup.slot = slot;
+		k->query.key[0] = field == FIELD_SADDR6 ? k->saddr[0] : k->daddr[0];
+		k->query.key[1] = field == FIELD_SADDR6 ? k->saddr[1] : k->daddr[1];
+		k->query.key[2] = k->query.key[3] = k->query.key[4] = 0;
+		k->query.now = set_tick(bpf_jiffies64());
+		return SET_ELSEWHERE;
+	}
+	if (k->family != 4 || (field != FIELD_SADDR4 && field != FIELD_DADDR4))
+		return SET_END;
+	word = set_word(slot);
+	answer = set4_ask((field == FIELD_SADDR4 ? k->saddr[0] : k->daddr[0]) >> 32, slot, word);
+	if (answer == SET_END)
+		return SET_END;
+	k->lo[FIELD_SET0 + n] = answer;
+	k->present |= FIELD_BIT(FIELD_SET0 + n);
+	k->element[n] = 0;
+	k->slot[n] = word | (__u64)slot << 8;
+	return SET_YES;
+}
+
 /* All lookups of a chain; `fields`: those of FIELDS_SET that it has. */
 __noinline int filter_sets(struct filter_key *k, __u32 place, __u64 fields)
 {
@@ -322,11 +384,15 @@ __noinline int filter_sets(struct filter_key *k, __u32 place, __u64 fields)
 	for (__u64 i = 0; i < FILTER_LOOKUPS; i++) {
 		__u32 n = ctz64(fields) & (FILTER_LOOKUPS - 1);
 
+		__u32 at = place + n * (sizeof(struct set_lookup) / 8);
+		int done;
+
 		asm volatile("" : "+r"(i));
 		if (!fields)
 			break;
 		fields &= fields - 1;
-		if (set_load(k, place + n * (sizeof(struct set_lookup) / 8)) && set_key(k))
+		done = set_ask_address(k, at, n);
+		if (done == SET_ELSEWHERE || (done == SET_END && set_load(k, at) && set_key(k)))
 			set_ask(k, n);
 	}
 	return 0;
