@@ -262,6 +262,10 @@ static __always_inline int walk_next(struct filter_key *k, const struct filter_c
 	w->words &= w->words - 1;
 	w->units = core_word(k, c, c->summary + w->word, size);
 	if (w->units && asks(c, FIELDS_EXTRA)) {
+		if (k->lone) {
+			w->units &= *word_at(c, k->lone + c->summary + w->word, size);
+			return 1;
+		}
 		k->word = w->word;
 		w->units = filter_extra(k, w->units);
 	}
@@ -470,6 +474,12 @@ static __always_inline void filter_key_extra(struct filter_key *k, const struct 
 	}
 }
 
+/* One field that does not vary within a flow: a list, mostly. Its row takes no calls. */
+static __always_inline int is_lone(__u64 fields)
+{
+	return !(fields & (fields - 1)) && fields & FIELDS_INVARIANT;
+}
+
 /* What is not in every chain: values, answers of sets, and the rows that they lead to. One branch away from those that do without. */
 static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, const struct filter_chain *c, const __u64 *mac,
 					   struct flow *f, struct quote *q)
@@ -483,6 +493,13 @@ static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, st
 		field_read(ctx, p, k, c->fields);
 		if (c->fields & FIELDS_RAW & ~FIELDS_MARKED)
 			field_raws(ctx, p, k, c->fields);
+	}
+	k->lone = 0;
+	if (is_lone(c->fields & FIELDS_EXTRA)) {
+		if (c->fields & FIELDS_SET)
+			set_answer(k, c->lookups, c->fields);
+		k->lone = filter_row(k, ctz64(c->fields & FIELDS_EXTRA));
+		return;
 	}
 	if (c->fields & FIELDS_SET)
 		filter_sets(k, c->lookups, c->fields);

@@ -44,6 +44,7 @@ struct filter_key {
 	/* classify()'s own */
 	__u32 core[CORE_COUNT];	/* rows */
 	__u32 row[FIELD_COUNT];
+	__u32 lone;		/* row of the only further field, 0: there are others */
 	struct filter_walk walk;
 	__u32 word;		/* filter_extra()'s */
 	__u32 position;		/* of the rule found */

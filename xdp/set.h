@@ -398,6 +398,15 @@ __noinline int filter_sets(struct filter_key *k, __u32 place, __u64 fields)
 	return 0;
 }
 
+/* The only one, nearly always of an address. */
+static __always_inline void set_answer(struct filter_key *k, __u32 place, __u64 fields)
+{
+	__u32 n = ctz64(fields >> FIELD_SET0);
+
+	if (set_ask_address(k, place + n * (sizeof(struct set_lookup) / 8), n) != SET_YES)
+		filter_sets(k, place, fields);
+}
+
 /* Elements that the rule's lookups have found are told. */
 __noinline int set_tell(struct filter_key *k)
 {
