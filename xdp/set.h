@@ -383,7 +383,6 @@ __noinline int filter_sets(struct filter_key *k, __u32 place, __u64 fields)
 	ROLLED
 	for (__u64 i = 0; i < FILTER_LOOKUPS; i++) {
 		__u32 n = ctz64(fields) & (FILTER_LOOKUPS - 1);
-
 		__u32 at = place + n * (sizeof(struct set_lookup) / 8);
 		int done;
 
