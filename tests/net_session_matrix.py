@@ -310,7 +310,7 @@ def test_timeout_of_an_established_session(peers, netns, far, lives, where, sent
     cport = -client.connect("v4", sport, "10.77.0.2")
     server.accept()
     send(client, server, 321)
-    client.option("IPPROTO_TCP", "TCP_USER_TIMEOUT", 300)
+    client.option("IPPROTO_TCP", "TCP_USER_TIMEOUT", 1000)
     hole = (far, True) if where == "on the way" else (netns, True, "output", "oifname v0")
     blackhole(*hole)
     try:
