@@ -32,14 +32,13 @@ static __always_inline __u32 set4_bits(const void *m, const struct set_table *t,
 
 static __always_inline int set4_has(const void *m, const struct set_table *t, __u32 address, __u32 size)
 {
-	__u32 net = address >> 8, part, block, tag, bucket, bits;
+	__u32 net = address >> 8, part, block = set_permute(address >> 4), tag = block >> (t->shift & 31), bucket = block & t->mask, bits;
 
+	/* the bucket's line comes while the map's does: both are cold in a large set */
+	asm volatile("" : : "r"(*(const volatile __u32 *)words_at(m, t->buckets + (__u64)bucket * 8, 8, size)));
 	part = *word_at(m, t->entries + (net >> 5), size) >> (net & 31) * 2 & 3;
 	if (part < SET_PART_SOME)
 		return part;
-	block = set_permute(address >> 4);
-	bucket = block & t->mask;
-	tag = block >> (t->shift & 31);
 	bits = set4_bits(m, t, bucket, tag, size);
 	for (__u32 n = 1; n < SET_TRIES && !bits && part == SET_PART_ELSEWHERE; n++)
 		bits = set4_bits(m, t, set_bucket4(bucket, tag, n, t->mask), tag | n << 14, size);
