@@ -49,7 +49,10 @@ static int map_inner(int fd, struct settable *t)
 	return fail(EXIT_FAILED, "mapping a set's table of %u KiB: %s", t->size >> 10, strerror(errno));
 }
 
-static int open_word(uint32_t slot, uint64_t word, struct settable *t)
+enum { HEAD_BYTES = 4096 };	/* a page: mapping all of a large table takes milliseconds */
+
+/* `whole`: not the head alone. */
+static int open_word(uint32_t slot, uint64_t word, struct settable *t, bool whole)
 {
 	int class = SET_SLOT_CLASS(word), outer = run_map(class_map[class], false), inner, err;
 	__u32 key = slot << 1 | SET_SLOT_COPY(word), id;
@@ -60,7 +63,7 @@ static int open_word(uint32_t slot, uint64_t word, struct settable *t)
 	close(outer);
 	if (inner < 0)
 		return fail(EXIT_FAILED, "the table of set slot %u: %s", slot, strerror(errno));
-	t->size = settable_size(class);
+	t->size = whole ? settable_size(class) : HEAD_BYTES;
 	err = map_inner(inner, t);
 	close(inner);
 	return err;
@@ -72,7 +75,7 @@ int setstore_open(uint32_t slot, struct settable *t)
 	int err = slot_word(slot, &word);
 
 	*t = (struct settable){ 0 };
-	return err || !word ? err : open_word(slot, word, t);
+	return err || !word ? err : open_word(slot, word, t, true);
 }
 
 void setstore_close(struct settable *t)
@@ -87,15 +90,19 @@ int setstore_find(const char *name, uint32_t *slot, struct settable *t)
 	size_t size;
 	uint64_t *words = run_map_memory("set_slots", false, &size);
 	int err = words ? 0 : EXIT_FAILED;
+	bool found;
 
 	*t = (struct settable){ 0 };
 	for (*slot = 0; words && !err && *slot < MAX_SETS; ++*slot) {
 		if (!words[*slot])
 			continue;
-		err = open_word(*slot, words[*slot], t);
-		if (err || !strcmp(settable_head(t)->name, name))
-			break;
+		err = open_word(*slot, words[*slot], t, false);
+		found = !err && !strcmp(settable_head(t)->name, name);
 		setstore_close(t);
+		if (!found)
+			continue;
+		err = open_word(*slot, words[*slot], t, true);
+		break;
 	}
 	if (words)
 		munmap(words, size);

@@ -10,7 +10,7 @@
 static const uint8_t class_bits[SET_CLASSES] = { SET_SIZES(BITS) };
 #undef BITS
 
-enum { MAP4_WORDS = (1 << 24) * 2 / 64, LOAD4 = 50, LOAD = 53 };	/* percent, of ways */
+enum { MAP4_WORDS = (1 << 24) * 2 / 64, LOAD4 = 50, LOAD = 54 };	/* percent, of ways */
 
 struct set_table *settable_head(const struct settable *t)
 {
