@@ -10,7 +10,7 @@
 static const uint8_t class_bits[SET_CLASSES] = { SET_SIZES(BITS) };
 #undef BITS
 
-enum { MAP4_WORDS = (1 << 24) * 2 / 64, LOAD4 = 50, LOAD = 54 };	/* percent, of ways */
+enum { LOAD = 54 };	/* percent, of ways */
 
 struct set_table *settable_head(const struct settable *t)
 {
@@ -63,15 +63,6 @@ static bool plain6(const struct set *s)
 	return s->n_types == 1 && s->type == TYPE_IPV6_ADDR && !s->noted;
 }
 
-static uint64_t blocks_in(const struct spans *s)
-{
-	uint64_t n = 0;
-
-	for (int i = 0; i < s->n; i++)	/* of each end its /24, at most */
-		n += s->v[i].lo >> 4 == s->v[i].hi >> 4 ? 1 : ((s->v[i].lo & 255) || (s->v[i].hi & 255) != 255 ? 2 * 16 : 0);
-	return n;
-}
-
 static uint64_t wanted(const struct set *s)
 {
 	uint64_t n = set_is_tupled(s) ? (uint64_t)s->tuples.n : (uint64_t)s->elements.n;
@@ -81,11 +72,6 @@ static uint64_t wanted(const struct set *s)
 	if (s->size && s->size > n)
 		n = s->size;
 	return s->dynamic && !s->size && n < SET_SIZE_DEFAULT ? SET_SIZE_DEFAULT : n;
-}
-
-static uint32_t buckets4(int class)
-{
-	return (settable_size(class) / 8 - sizeof(struct set_table) / 8 - MAP4_WORDS) / 8;
 }
 
 static uint32_t power_below(uint32_t n)
@@ -100,22 +86,13 @@ static uint32_t buckets_of(int class)
 
 int settable_class(const struct set *s, int more)
 {
-	uint64_t n;
-
+	if (plain4(s))
+		return settable_class4(s, more);
 	if (plain6(s))
 		return settable_class6(s, more);
-	n = (plain4(s) ? blocks_in(&s->elements) : wanted(s)) * more;
-
-	for (int class = 0; class < SET_CLASSES; class++) {
-		uint64_t room = 0;
-
-		if (!plain4(s))
-			room = (uint64_t)buckets_of(class) * (SET_WAYS - 1) * LOAD / 100;
-		else if (settable_size(class) > MAP4_WORDS * 8)
-			room = (uint64_t)power_below(buckets4(class)) * SET_WAYS4 * LOAD4 / 100;
-		if (room && n <= room)
+	for (int class = 0; class < SET_CLASSES; class++)
+		if (wanted(s) * more <= (uint64_t)buckets_of(class) * (SET_WAYS - 1) * LOAD / 100)
 			return class;
-	}
 	return -1;
 }
 
@@ -163,14 +140,7 @@ void settable_init(struct settable *t, const struct set *s, int more, uint64_t s
 		h->type[i] = s->types[i];
 	snprintf(h->name, sizeof(h->name), "%s", s->name);
 	if (h->kind == SET_ADDRESS4) {
-		uint32_t buckets = power_below(buckets4(class));
-
-		h->entries = sizeof(*h) / 8;
-		h->buckets = h->entries + MAP4_WORDS;
-		h->mask = buckets - 1;
-		h->shift = __builtin_ctz(buckets);
-		h->bytes = (uint64_t)(h->buckets + buckets * 8) * 8;
-		h->limit = ~0u;
+		settable_init4(t);
 	} else if (h->kind == SET_ADDRESS6) {
 		settable_init6(t, s, more);
 	} else {
@@ -181,203 +151,6 @@ void settable_init(struct settable *t, const struct set *s, int more, uint64_t s
 		h->mask = buckets - 1;
 		h->bytes = (h->entries + (uint64_t)buckets * SET_WAYS * 8) * 8;
 		h->limit = s->size ? s->size : s->dynamic ? SET_SIZE_DEFAULT : ~0u;
-	}
-}
-
-/* ---- IPv4 addresses */
-
-static uint64_t *map_word(const struct settable *t, uint32_t net)
-{
-	return (uint64_t *)t->m + settable_head(t)->entries + (net >> 5);
-}
-
-static uint32_t part_get(const struct settable *t, uint32_t net)
-{
-	return *map_word(t, net) >> (net & 31) * 2 & 3;
-}
-
-static void part_put(struct settable *t, uint32_t net, uint32_t part)
-{
-	uint64_t *w = map_word(t, net), shift = (net & 31) * 2;
-
-	__atomic_store_n(w, (*w & ~(3ull << shift)) | (uint64_t)part << shift, __ATOMIC_RELEASE);
-}
-
-/* The entry of a block, in one of its buckets, *nth; NULL: none. `make`: a free one where there is none. */
-static uint32_t *block_at(const struct settable *t, uint32_t block, bool make, uint32_t *nth)
-{
-	const struct set_table *h = t->m;
-	uint32_t p = set_permute(block), tag = p >> h->shift, *free_one = NULL;
-
-	for (uint32_t n = 0; n < SET_TRIES; n++) {
-		uint32_t *b = (uint32_t *)((uint64_t *)t->m + h->buckets + (uint64_t)set_bucket4(p & h->mask, tag, n, h->mask) * 8);
-
-		for (int i = 0; i < SET_WAYS4; i++) {
-			if (b[i] && b[i] >> 16 == (tag | n << 14)) {
-				*nth = n;
-				return &b[i];
-			}
-			if (make && !b[i] && !free_one) {
-				free_one = &b[i];
-				*nth = n;
-			}
-		}
-	}
-	return free_one;
-}
-
-static uint32_t block_get(const struct settable *t, uint32_t block)
-{
-	uint32_t nth, *e = block_at(t, block, false, &nth);
-
-	return e ? *e & 0xffff : 0;
-}
-
-static int block_put(struct settable *t, uint32_t block, uint32_t bits, bool *elsewhere)
-{
-	const struct set_table *h = t->m;
-	uint32_t nth = 0, *e = block_at(t, block, bits != 0, &nth);
-
-	if (!e)
-		return bits ? -1 : 0;
-	__atomic_store_n(e, bits ? SET_BLOCK(bits, set_permute(block) >> h->shift, nth) : 0, __ATOMIC_RELEASE);
-	*elsewhere |= bits && nth;
-	return 0;
-}
-
-/* What a /24 has, as 16 maps of 16 bits. */
-static void net_get(const struct settable *t, uint32_t net, uint16_t *bits)
-{
-	uint32_t part = part_get(t, net);
-
-	for (int i = 0; i < 16; i++)
-		bits[i] = part == SET_PART_ALL ? 0xffff : part >= SET_PART_SOME ? block_get(t, net << 4 | i) : 0;
-}
-
-static void net_clear(struct settable *t, uint32_t net)
-{
-	bool elsewhere;
-
-	for (int i = 0; i < 16; i++)
-		block_put(t, net << 4 | i, 0, &elsewhere);
-}
-
-/* Whoever looks finds each address as it was or as it is to be. */
-static int net_put(struct settable *t, uint32_t net, const uint16_t *bits)
-{
-	uint32_t had = part_get(t, net), all = 0xffff, any = 0;
-	bool elsewhere = had == SET_PART_ELSEWHERE;
-
-	for (int i = 0; i < 16; i++) {
-		all &= bits[i];
-		any |= bits[i];
-	}
-	if (all == 0xffff || !any) {
-		part_put(t, net, any ? SET_PART_ALL : SET_PART_NONE);
-		if (had >= SET_PART_SOME)
-			net_clear(t, net);
-		return 0;
-	}
-	if (had < SET_PART_SOME)	/* what the map hid until now */
-		net_clear(t, net);
-	for (int i = 0; i < 16; i++)
-		if (block_put(t, net << 4 | i, bits[i], &elsewhere)) {
-			if (had < SET_PART_SOME)
-				net_clear(t, net);
-			return -1;
-		}
-	part_put(t, net, elsewhere ? SET_PART_ELSEWHERE : SET_PART_SOME);
-	return 0;
-}
-
-static int net_change(struct settable *t, uint32_t net, uint32_t lo, uint32_t hi, bool add)
-{
-	uint16_t bits[16];
-
-	net_get(t, net, bits);
-	for (uint32_t i = 0; i < 16; i++) {
-		uint32_t first = i * 16 > lo ? i * 16 : lo, last = i * 16 + 15 < hi ? i * 16 + 15 : hi, these;
-
-		if (first > last)
-			continue;
-		these = ((2u << (last & 15)) - 1) & ~((1u << (first & 15)) - 1);
-		bits[i] = add ? bits[i] | these : bits[i] & ~these;
-	}
-	return net_put(t, net, bits);
-}
-
-static int change4(struct settable *t, uint32_t lo, uint32_t hi, bool add)
-{
-	uint32_t last = hi >> 8;
-
-	for (uint32_t net = lo >> 8;; net++) {
-		uint32_t from = net == lo >> 8 ? lo & 255 : 0, to = net == last ? hi & 255 : 255, part = part_get(t, net);
-
-		if (!from && to == 255) {
-			part_put(t, net, add ? SET_PART_ALL : SET_PART_NONE);
-			if (part >= SET_PART_SOME)
-				net_clear(t, net);
-		} else if (part != (add ? SET_PART_ALL : SET_PART_NONE) && net_change(t, net, from, to, add)) {
-			return -1;
-		}
-		if (net == last)
-			return 0;
-	}
-}
-
-int settable_add4(struct settable *t, uint32_t lo, uint32_t hi)
-{
-	return change4(t, lo, hi, true);
-}
-
-int settable_del4(struct settable *t, uint32_t lo, uint32_t hi)
-{
-	return change4(t, lo, hi, false);
-}
-
-bool settable_has4(const struct settable *t, uint32_t lo, uint32_t hi)
-{
-	for (uint64_t a = lo; a <= hi; ) {
-		if (!set4_has(t->m, t->m, a, t->size))
-			return false;
-		a = !(a & 255) && part_get(t, a >> 8) == SET_PART_ALL ? a + 256 : a + 1;
-	}
-	return true;
-}
-
-/* Ranges in their order; the next one may join the last. */
-static void take_range(struct spans *out, uint32_t lo, uint32_t hi)
-{
-	if (out->n && out->v[out->n - 1].hi + 1 == lo)
-		out->v[out->n - 1].hi = hi;
-	else
-		spans_add(out, lo, hi);
-}
-
-static void list_net(const struct settable *t, uint32_t net, struct spans *out)
-{
-	uint16_t bits[16];
-
-	net_get(t, net, bits);
-	for (uint32_t i = 0; i < 256; i++)
-		if (bits[i >> 4] >> (i & 15) & 1)
-			take_range(out, net << 8 | i, net << 8 | i);
-}
-
-void settable_list4(const struct settable *t, struct spans *out)
-{
-	for (uint32_t net = 0; net < 1 << 24; net++) {
-		uint32_t part;
-
-		if (!(net & 31) && !*map_word(t, net)) {
-			net += 31;
-			continue;
-		}
-		part = part_get(t, net);
-		if (part == SET_PART_ALL)
-			take_range(out, net << 8, net << 8 | 255);
-		else if (part)
-			list_net(t, net, out);
 	}
 }
 
@@ -589,21 +362,12 @@ void settable_list(const struct settable *t, struct value_tuples *out, uint32_t 
 
 /* ---- the whole */
 
-static int fill4(struct settable *t, const struct spans *s)
-{
-	int err = 0;
-
-	for (int i = 0; i < s->n && !err; i++)
-		err = settable_add4(t, s->v[i].lo, s->v[i].hi);
-	return err;
-}
-
 int settable_fill(struct settable *t, const struct set *s, uint32_t now)
 {
 	int err = 0;
 
 	if (!set_is_tupled(s))
-		return settable_head(t)->kind == SET_ADDRESS4 ? fill4(t, &s->elements) : settable_fill6(t, &s->elements);
+		return settable_head(t)->kind == SET_ADDRESS4 ? settable_fill4(t, &s->elements) : settable_fill6(t, &s->elements);
 	for (int i = 0; i < s->tuples.n && !err; i++) {
 		settable_head(t)->flags |= s->tuples.v[i].comment ? SET_COMMENTED : 0;
 		err = settable_put(t, &s->tuples.v[i], now);

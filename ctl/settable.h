@@ -29,6 +29,9 @@ int settable_fill(struct settable *t, const struct set *s, uint32_t now);
 int settable_add4(struct settable *t, uint32_t lo, uint32_t hi);
 int settable_del4(struct settable *t, uint32_t lo, uint32_t hi);
 void settable_list4(const struct settable *t, struct spans *out);
+int settable_class4(const struct set *s, int more);
+void settable_init4(struct settable *t);
+int settable_fill4(struct settable *t, const struct spans *s);
 
 bool settable_has4(const struct settable *t, uint32_t lo, uint32_t hi);		/* all of them */
 
