@@ -53,6 +53,14 @@ const char *active_text(uint64_t number)
 	return run_path("config/%llu", (unsigned long long)number);
 }
 
+const char *active_fresh_text(uint64_t number)
+{
+	const char *path = active_text(number);
+
+	unlink(path);
+	return path;
+}
+
 void active_forget_texts(uint64_t keep)
 {
 	char dir[PATH_MAX], path[PATH_MAX + 32];

@@ -136,7 +136,7 @@ static bool plan(struct changing *c)
 static int perform(struct changing *c, struct grace *grace)
 {
 	const struct rule *r = c->what->words ? &c->alone.chains[c->chain].rules[0] : NULL;
-	int err = change_text_write(&c->text, active_text(c->number), r, c->what->gone);
+	int err = change_text_write(&c->text, active_fresh_text(c->number), r, c->what->gone);
 
 	if (!err)
 		err = grace_end(grace);

@@ -68,7 +68,7 @@ int generation_edit(struct config *c)
 
 static int write_text(const struct config *c, uint64_t number)
 {
-	const char *path = active_text(number);
+	const char *path = active_fresh_text(number);
 	FILE *f = fopen(path, "we");
 	int err = 0;
 
@@ -331,15 +331,16 @@ static int prepare(struct config *c, const struct config *old, const struct ids 
 	return err;
 }
 
-/* What the old generation leaves. Its tables stay where they are for the next one, unless they are large; backends and tags of flows must wait until no
+/* What the old generation leaves. Its tables stay where they are for the next one, unless they are large; backends, tags of flows and tables of sets must wait until no
  * program runs that knows it. */
 static void tidy(const struct config *c, const struct config *old, struct service_tables *t, uint32_t slot, uint64_t number)
 {
 	bool round = number % FLOW_GENERATIONS == 0;
+	bool waits = round || c->n_services || old->n_services || setstore_has_unused(c);
 	struct grace g = {};
 
 	filter_maps_drop_large(slot);
-	if ((round || c->n_services || old->n_services) && (grace_begin(&g, slot) || grace_end(&g)))
+	if (waits && (grace_begin(&g, slot) || grace_end(&g)))
 		filter_maps_drop(slot);
 	if (round)
 		sweep_flows(forget_tags, NULL);
@@ -418,7 +419,7 @@ int generation_renew(void)
 		return err;
 	number = active_generation(active) + 1;
 	snprintf(old, sizeof(old), "%s", active_text(number - 1));
-	if (link(old, active_text(number)) && errno != EEXIST)
+	if (link(old, active_fresh_text(number)))
 		return fail(EXIT_FAILED, "%s: %s", active_text(number), strerror(errno));
 	err = active_switch(number, active_slot(active));
 	if (!err && number % FLOW_GENERATIONS == 0) {

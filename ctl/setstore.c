@@ -193,13 +193,15 @@ int setstore_write(const struct set *s, uint32_t slot, int more)
 	outer = run_map(class_map[class], true);
 	if (outer < 0 || bpf_map_update_elem(outer, &key, &inner, 0))
 		err = fail(EXIT_FAILED, "writing the table of set %s: %s", s->name, strerror(errno));
+	if (!err)
+		err = put_word(slot, SET_SLOT_USED | class | copy << 4);
+	if (!err && had) {	/* putting it there once more waits for the programs that still look for the other copy */
+		bpf_map_update_elem(outer, &key, &inner, 0);
+		drop_copy(slot, SET_SLOT_COPY(had), SET_SLOT_CLASS(had));
+	}
 	close(inner);
 	if (outer >= 0)
 		close(outer);
-	if (!err)
-		err = put_word(slot, SET_SLOT_USED | class | copy << 4);
-	if (!err && had)
-		drop_copy(slot, SET_SLOT_COPY(had), SET_SLOT_CLASS(had));
 	return err;
 }
 
@@ -401,14 +403,27 @@ int setstore_assign(struct config *c, const struct config *old)
 	return err;
 }
 
+static bool is_used(const struct config *c, uint32_t slot)
+{
+	for (int i = 0; i < c->n_sets; i++)
+		if (c->sets[i].slot == slot + 1)
+			return true;
+	return false;
+}
+
+bool setstore_has_unused(const struct config *c)
+{
+	uint64_t word = 0;
+	bool any = false;
+
+	for (uint32_t slot = 0; slot < MAX_SETS && !any; slot++)
+		any = !is_used(c, slot) && !slot_word(slot, &word) && word;
+	return any;
+}
+
 void setstore_drop_unused(const struct config *c)
 {
-	for (uint32_t slot = 0; slot < MAX_SETS; slot++) {
-		bool used = false;
-
-		for (int i = 0; i < c->n_sets; i++)
-			used |= c->sets[i].slot == slot + 1;
-		if (!used)
+	for (uint32_t slot = 0; slot < MAX_SETS; slot++)
+		if (!is_used(c, slot))
 			setstore_drop(slot);
-	}
 }

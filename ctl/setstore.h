@@ -16,6 +16,8 @@ void setstore_drop(uint32_t slot);
 
 /* Give each live set of c its slot, with all that is in it: that of the same set in old if what the text says of it lets it go on, else one that old does not use. */
 int setstore_assign(struct config *c, const struct config *old);
+/* Tables of sets that c has not; dropped when no program runs that was led to them. */
+bool setstore_has_unused(const struct config *c);
 void setstore_drop_unused(const struct config *c);
 
 /* The elements of a set that has a slot come from its table; then it has none. */

@@ -273,6 +273,52 @@ def test_words_that_cannot_be(weir):
     assert elements(weir, "s")["count"] == 1
 
 
+def test_a_list_is_there_while_it_is_replaced(weir, tmp_path):
+    """Three million packets of a sender that is in the list before and after: under `set load` and under `apply` of another list each of them is dropped."""
+    lists = [", ".join(f"10.{n}.{i >> 7}.{i * 2 & 255}" for i in range(700)) + ", 198.51.100.1" for n in (1, 2)]
+    text = lambda n: (f"set many {{ type ipv4_addr; elements = {{ {lists[n]} }} }}\nset timed {{ type ipv4_addr; flags timeout; elements = {{ 198.51.100.{2 + n}, 198.51.100.9 }} }}\n"
+                      "chain ingress {\npolicy accept\nip saddr @many ip saddr != @timed drop\n}\n")
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file, words in zip(files, lists):
+        file.write_text(words)
+    weir.apply(text(0))
+    before = dict(weir.totals())
+    frame, changes = udp("198.51.100.1"), 0
+
+    def send():
+        return sum(weir.programs["xdp"][1].xdp_repeat(frame, weir.lab.ifindex["out0"], 5000) for _ in range(600))
+
+    sending = weir.lab.inside.submit(send)
+    while not sending.done():
+        changes += 1
+        if changes % 2:
+            weir.ctl("set", "load", "many", str(files[changes // 2 % 2]))
+        else:
+            weir.apply(text(changes // 2 % 2))
+    grew = {k: v[0] - before.get(k, (0, 0))[0] for k, v in weir.totals().items()}
+    print(changes, "changes")
+    assert changes >= 10
+    assert grew[("xdp", "drop", "rule")] == sending.result() and sum(grew.values()) == sending.result()
+
+
+def test_what_a_killed_command_left_does_no_harm(weir):
+    """A text of the next number: another name of the one in force, or words that nobody may read."""
+    apply(weir, "set s { type ipv4_addr; flags constant, interval; elements = { %s } }\nset d { type ipv4_addr . inet_service; comment \"d\"; elements = { %s } }" % (
+        "10.0.0.0/8", ", ".join(f"10.0.{n >> 8}.{n & 255} . 53" for n in range(600))), "ip saddr . udp dport @d drop")
+    folder = os.path.join(weir.dir, "config")
+    (name,) = os.listdir(folder)
+    os.link(os.path.join(folder, name), os.path.join(folder, str(int(name) + 1)))
+    with open(os.path.join(folder, name), encoding="utf-8") as in_force:
+        weir.ctl("rule", "add", "ingress", "udp dport 99 drop")
+        assert "chain ingress" in in_force.read()	# it was whole until the other one was in force
+    (name,) = os.listdir(folder)
+    with open(os.path.join(folder, str(int(name) + 1)), "w", encoding="utf-8") as stale:
+        stale.write("nonsense")
+    weir.ctl("set", "add", "d", "192.0.2.1 . 53")
+    assert os.listdir(folder) == [str(int(name) + 1)]
+    assert "udp dport 99 drop" in weir.ctl("export")["configuration"]["text"] and drops(weir, udp("192.0.2.1"))
+
+
 @pytest.mark.parametrize("family", (4, 6))
 def test_a_million_elements(weir, tmp_path, family):
     """They load, one comes and goes, and a change of the rules leaves them where they are."""

@@ -337,8 +337,8 @@ static __always_inline int set4_ask(__u32 address, __u32 slot, __u64 word)
 	return SET_END;
 }
 
-/* The nth lookup, if it is of one address, as most are: no copy of what it is, no key put together from parts, and of IPv4 in one call. SET_END: it is not,
- * SET_ELSEWHERE: its key is made. */
+/* The nth lookup, if it is of one address, as most are: no copy of what it is, no key put together from parts, and of IPv4 in one call. SET_YES: it is answered,
+ * SET_NO: the packet has no such address, SET_ELSEWHERE: the key is made, SET_END: it is of something else. */
 __noinline int set_ask_address(struct filter_key *k, __u32 place, __u32 n)
 {
 	const struct set_lookup *l;
@@ -353,7 +353,9 @@ __noinline int set_ask_address(struct filter_key *k, __u32 place, __u32 n)
 		return SET_END;
 	field = l->part[0].field;
 	slot = l->slot;
-	if (k->family == 6 && (field == FIELD_SADDR6 || field == FIELD_DADDR6)) {
+	if (field == FIELD_SADDR6 || field == FIELD_DADDR6) {
+		if (k->family != 6)
+			return SET_NO;
 		k->lookup.slot = slot;
 		k->query.key[0] = field == FIELD_SADDR6 ? k->saddr[0] : k->daddr[0];
 		k->query.key[1] = field == FIELD_SADDR6 ? k->saddr[1] : k->daddr[1];
@@ -361,8 +363,10 @@ __noinline int set_ask_address(struct filter_key *k, __u32 place, __u32 n)
 		k->query.now = set_tick(bpf_jiffies64());
 		return SET_ELSEWHERE;
 	}
-	if (k->family != 4 || (field != FIELD_SADDR4 && field != FIELD_DADDR4))
+	if (field != FIELD_SADDR4 && field != FIELD_DADDR4)
 		return SET_END;
+	if (k->family != 4)
+		return SET_NO;
 	word = set_word(slot);
 	answer = set4_ask((field == FIELD_SADDR4 ? k->saddr[0] : k->daddr[0]) >> 32, slot, word);
 	if (answer == SET_END)
@@ -402,7 +406,7 @@ static __always_inline void set_answer(struct filter_key *k, __u32 place, __u64 
 {
 	__u32 n = ctz64(fields >> FIELD_SET0);
 
-	if (set_ask_address(k, place + n * (sizeof(struct set_lookup) / 8), n) != SET_YES)
+	if (set_ask_address(k, place + n * (sizeof(struct set_lookup) / 8), n) > SET_YES)
 		filter_sets(k, place, fields);
 }
 
