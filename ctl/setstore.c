@@ -42,17 +42,12 @@ static int put_word(uint32_t slot, uint64_t word)
 
 static int map_inner(int fd, struct settable *t)
 {
-	t->m = mmap(NULL, t->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (t->m != MAP_FAILED)
+	if (!settable_map(t, fd))
 		return 0;
-	t->m = NULL;
 	return fail(EXIT_FAILED, "mapping a set's table of %u KiB: %s", t->size >> 10, strerror(errno));
 }
 
-enum { HEAD_BYTES = 4096 };	/* a page: mapping all of a large table takes milliseconds */
-
-/* `whole`: not the head alone. */
-static int open_word(uint32_t slot, uint64_t word, struct settable *t, bool whole)
+static int open_word(uint32_t slot, uint64_t word, struct settable *t)
 {
 	int class = SET_SLOT_CLASS(word), outer = run_map(class_map[class], false), inner, err;
 	__u32 key = slot << 1 | SET_SLOT_COPY(word), id;
@@ -63,7 +58,7 @@ static int open_word(uint32_t slot, uint64_t word, struct settable *t, bool whol
 	close(outer);
 	if (inner < 0)
 		return fail(EXIT_FAILED, "the table of set slot %u: %s", slot, strerror(errno));
-	t->size = whole ? settable_size(class) : HEAD_BYTES;
+	t->size = settable_size(class);
 	err = map_inner(inner, t);
 	close(inner);
 	return err;
@@ -75,13 +70,13 @@ int setstore_open(uint32_t slot, struct settable *t)
 	int err = slot_word(slot, &word);
 
 	*t = (struct settable){ 0 };
-	return err || !word ? err : open_word(slot, word, t, true);
+	return err || !word ? err : open_word(slot, word, t);
 }
 
 void setstore_close(struct settable *t)
 {
 	if (t->m)
-		munmap(t->m, t->size);
+		settable_unmap(t);
 	t->m = NULL;
 }
 
@@ -90,19 +85,15 @@ int setstore_find(const char *name, uint32_t *slot, struct settable *t)
 	size_t size;
 	uint64_t *words = run_map_memory("set_slots", false, &size);
 	int err = words ? 0 : EXIT_FAILED;
-	bool found;
 
 	*t = (struct settable){ 0 };
 	for (*slot = 0; words && !err && *slot < MAX_SETS; ++*slot) {
 		if (!words[*slot])
 			continue;
-		err = open_word(*slot, words[*slot], t, false);
-		found = !err && !strcmp(settable_head(t)->name, name);
+		err = open_word(*slot, words[*slot], t);
+		if (!err && !strcmp(settable_head(t)->name, name))
+			break;
 		setstore_close(t);
-		if (!found)
-			continue;
-		err = open_word(*slot, words[*slot], t, true);
-		break;
 	}
 	if (words)
 		munmap(words, size);

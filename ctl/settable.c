@@ -156,11 +156,25 @@ void settable_init(struct settable *t, const struct set *s, int more, uint64_t s
 
 /* ---- elements */
 
+static void reach(const struct settable *t, const struct set_query *q)
+{
+	const struct set_table *h = settable_head(t);
+
+	for (uint32_t n = 0; n < SET_TRIES; n++) {
+		uint64_t bucket = set_bucket(h, q->hash, n);
+
+		settable_words(t, h->buckets + bucket * 8, 8);
+		settable_words(t, h->entries + bucket * SET_WAYS * 8, SET_WAYS * 8);
+	}
+}
+
 /* The place of the live entry of q->key, or 0. */
 static uint32_t find(const struct settable *t, const struct set_query *q)
 {
-	uint32_t place = set_find(t->m, t->m, q, 0, t->size);
+	uint32_t place;
 
+	reach(t, q);
+	place = set_find(t->m, t->m, q, 0, t->size);
 	for (uint32_t n = 1; n < SET_TRIES && !place && set_spills(t->m, t->m, q, t->size); n++)
 		place = set_find(t->m, t->m, q, n, t->size);
 	return place;
@@ -349,6 +363,7 @@ void settable_list(const struct settable *t, struct value_tuples *out, uint32_t 
 	const struct set_table *h = t->m;
 	uint64_t n = ((uint64_t)h->mask + 1) * SET_WAYS;
 
+	settable_whole(t);
 	for (uint64_t i = 0; i < n; i++) {
 		const struct set_entry e = *entry_at(t, h->entries + i * 8);
 

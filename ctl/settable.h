@@ -8,9 +8,18 @@
 struct settable {
 	void *m;		/* struct set_table in front */
 	uint32_t size;		/* bytes: 1 << one of SET_SIZES */
+	struct windows *windows;	/* of a table of which only what is asked for is mapped; NULL: all of it is */
 };
 
 struct set_table *settable_head(const struct settable *t);
+
+/* n words at a place. Whoever looks into a table by xdp/set_table.h asks for the places first. */
+void *settable_words(const struct settable *t, uint64_t place, uint32_t n);
+void settable_whole(const struct settable *t);
+
+/* Map the inner map `fd` window by window; mapping all of a large table takes milliseconds. t->size is set. 0, or -1 with errno. */
+int settable_map(struct settable *t, int fd);
+void settable_unmap(struct settable *t);
 
 /* The class (index into SET_SIZES) whose table holds what the set has and may take; -1: none does. `more`: at least so many times as much. */
 int settable_class(const struct set *s, int more);

@@ -50,7 +50,7 @@ void settable_init4(struct settable *t)
 
 static uint64_t *map_word(const struct settable *t, uint32_t net)
 {
-	return (uint64_t *)t->m + settable_head(t)->entries + (net >> 5);
+	return settable_words(t, settable_head(t)->entries + (net >> 5), 1);
 }
 
 static uint32_t part_get(const struct settable *t, uint32_t net)
@@ -72,7 +72,7 @@ static uint32_t *block_at(const struct settable *t, uint32_t block, bool make, u
 	uint32_t p = set_permute(block), tag = p >> h->shift, *free_one = NULL;
 
 	for (uint32_t n = 0; n < SET_TRIES; n++) {
-		uint32_t *b = (uint32_t *)((uint64_t *)t->m + h->buckets + (uint64_t)set_bucket4(p & h->mask, tag, n, h->mask) * 8);
+		uint32_t *b = settable_words(t, h->buckets + (uint64_t)set_bucket4(p & h->mask, tag, n, h->mask) * 8, 8);
 
 		for (int i = 0; i < SET_WAYS4; i++) {
 			if (b[i] && b[i] >> 16 == (tag | n << 14)) {
@@ -200,6 +200,10 @@ int settable_del4(struct settable *t, uint32_t lo, uint32_t hi)
 bool settable_has4(const struct settable *t, uint32_t lo, uint32_t hi)
 {
 	for (uint64_t a = lo; a <= hi; ) {
+		uint32_t nth;
+
+		map_word(t, a >> 8);
+		block_at(t, a >> 4, false, &nth);
 		if (!set4_has(t->m, t->m, a, t->size))
 			return false;
 		a = !(a & 255) && part_get(t, a >> 8) == SET_PART_ALL ? a + 256 : a + 1;
@@ -228,6 +232,7 @@ static void list_net(const struct settable *t, uint32_t net, struct spans *out)
 
 void settable_list4(const struct settable *t, struct spans *out)
 {
+	settable_whole(t);
 	for (uint32_t net = 0; net < 1 << 24; net++) {
 		uint32_t part;
 

@@ -104,11 +104,27 @@ static void words_of(const struct net6 *p, struct set_query *q)
 	set_prefix6(&q->whole[0], &q->whole[1], p->length);
 }
 
+/* The nth line where it may be. */
+static uint64_t *line_at(const struct settable *t, const struct set_query *q, bool whole, uint32_t n)
+{
+	const struct set_table *h = settable_head(t);
+	uint64_t hash = set_hash6(q->whole[0], q->whole[1], h->seed);
+
+	return settable_words(t, (whole ? h->entries : h->buckets) + ((hash + n) & (whole ? h->mask_whole : h->mask)) * 8, 8);
+}
+
+static void reach(const struct settable *t, const struct set_query *q, bool whole)
+{
+	for (uint32_t n = 0; n < SET_LINES6; n++)
+		line_at(t, q, whole, n);
+}
+
 static bool has_net(const struct settable *t, const struct net6 *p)
 {
 	struct set_query q;
 
 	words_of(p, &q);
+	reach(t, &q, p->length == 128);
 	return set6_has_prefix(t->m, t->m, &q, p->length, t->size);
 }
 
@@ -120,12 +136,10 @@ static uint32_t special(const struct net6 *p)
 /* The two words of an entry; NULL: none in reach. `make`: a free or deleted one, where there is none. */
 static uint64_t *entry_at(const struct settable *t, const struct set_query *q, bool whole, bool make)
 {
-	const struct set_table *h = settable_head(t);
-	uint64_t base = whole ? h->entries : h->buckets, mask = whole ? h->mask_whole : h->mask, *room = NULL;
-	uint64_t hash = set_hash6(q->whole[0], q->whole[1], h->seed);
+	uint64_t *room = NULL;
 
 	for (uint32_t n = 0; n < SET_LINES6; n++) {
-		uint64_t *e = (uint64_t *)t->m + base + ((hash + n) & mask) * 8;
+		uint64_t *e = line_at(t, q, whole, n);
 		bool full = true;
 
 		for (int i = 0; i < LINE * 2; i += 2) {
@@ -154,8 +168,9 @@ static uint32_t length_number(struct settable *t, int length)
 static uint8_t *directory_of(const struct settable *t, u128 value)
 {
 	const struct set_table *h = settable_head(t);
+	uint64_t net = set_net6(value >> 64, h->seed) & h->directory_mask;
 
-	return (uint8_t *)((uint64_t *)t->m + h->directory) + (set_net6(value >> 64, h->seed) & h->directory_mask);
+	return (uint8_t *)settable_words(t, h->directory + (net >> 3), 1) + (net & 7);
 }
 
 static int put_net(struct settable *t, const struct net6 *p)
@@ -238,6 +253,7 @@ static void each_entry(const struct settable *t, void (*one)(void *context, cons
 {
 	const struct set_table *h = settable_head(t);
 
+	settable_whole(t);
 	for (int whole = 0; whole < 2; whole++) {
 		const uint64_t *e = (uint64_t *)t->m + (whole ? h->entries : h->buckets);
 
@@ -386,6 +402,7 @@ bool settable_has_address6(const struct settable *t, u128 address)
 	const struct set_table *h = settable_head(t);
 	struct set_query q = { .key = { address >> 64, (uint64_t)address } };
 
+	settable_whole(t);
 	for (uint32_t n = 0; n < h->n_lengths; n++)
 		if (set6_may_have(t->m, h, q.key[0], n, t->size) && set6_has_prefix(t->m, h, &q, h->length[n], t->size))
 			return true;
