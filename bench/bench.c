@@ -14,7 +14,7 @@
 #include "options.h"
 #include "print.h"
 
-struct options options = { .cpu = 1, .loads = 5, .repeats = 5, .packets = 300000 };
+struct options options = { .cpu = 1, .loads = 5, .repeats = 20, .packets = 50000 };
 
 static const struct opt table[] = {
 	{ "interface", 0, OPT_TEXT, &options.interface, "IFACE", "packets come in by it (bench/run sets it)" },
@@ -29,8 +29,8 @@ static const struct opt table[] = {
 	{ "bare", 0, OPT_FLAG, &options.bare, NULL, "rows without the line above and below" },
 	{ "cpu", 0, OPT_NUMBER, &options.cpu, "N", "run there (default 1)" },
 	{ "loads", 0, OPT_NUMBER, &options.loads, "N", "load each program so often: seeds differ (default 5)" },
-	{ "repeats", 0, OPT_NUMBER, &options.repeats, "N", "pairs of floor and target a load (default 5)" },
-	{ "packets", 0, OPT_NUMBER, &options.packets, "N", "packets a run (default 300000)" },
+	{ "repeats", 0, OPT_NUMBER, &options.repeats, "N", "pairs of floor and target a load, fewer where flows are many (default 20)" },
+	{ "packets", 0, OPT_NUMBER, &options.packets, "N", "packets a run, as many as flows at least (default 50000)" },
 	{ "fair", 0, OPT_FLAG, &options.fair, NULL, "leave the scheduler's policy alone" },
 	{ "json", 'j', OPT_FLAG, &options.json, NULL, "one JSON document instead of a table" },
 	{}

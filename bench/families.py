@@ -3,12 +3,15 @@
 """Rule sets in the manner of ClassBench's families (Taylor and Turner 2007), from a seed:
 
     families.py acl|fw|ipc|mix|adversarial COUNT [SEED] [HEADERS FILE]
+    families.py PATH 0 [SEED] [HEADERS FILE]
 
 prints a configuration whose ingress chain has COUNT five-tuple rules. acl: long prefixes on both ends, exact destination ports, many rules of one
 server; fw: wildcards and short prefixes, ranges of ports; ipc: in between, source ports too. adversarial: every combination of
-prefix lengths and wildcards, drawn evenly, on overlapping addresses. With FILE it also writes HEADERS packet headers that hit rules drawn evenly: struct { u32 saddr,
+prefix lengths and wildcards, drawn evenly, on overlapping addresses. PATH, which has a slash, is a rule file as ClassBench's db_generator writes it: each line's
+addresses, ports and protocol, with a verdict drawn; its flags are left out. With FILE it also writes HEADERS packet headers that hit rules drawn evenly: struct { u32 saddr,
 daddr; u16 sport, dport; u8 proto, pad[3]; }, network order."""
 import random
+import re
 import socket
 import struct
 import sys
@@ -87,6 +90,28 @@ def rules(family, count, seed):
     return out
 
 
+LINE = re.compile(r'@([\d.]+)/(\d+)\s+([\d.]+)/(\d+)\s+(\d+)\s*:\s*(\d+)\s+(\d+)\s*:\s*(\d+)\s+0x([0-9a-fA-F]+)/0x([0-9a-fA-F]+)')
+
+
+def from_file(path, seed):
+    """A rule that asks for ports of any protocol becomes one for TCP and one for UDP; where a protocol has no ports they are not asked for."""
+    rng, out = random.Random(seed), []
+    for number, line in enumerate(open(path), 1):
+        if not line.strip() or line.startswith('#'):
+            continue
+        m = LINE.match(line)
+        if not m:
+            sys.exit(f'{path}:{number}: not a line of a ClassBench rule file: @SADDR/LEN DADDR/LEN LOW : HIGH LOW : HIGH PROTO/MASK')
+        sport, dport = [None if (low, high) == (0, 65535) else (low, high) for low, high in ((int(m[5]), int(m[6])), (int(m[7]), int(m[8])))]
+        prefixes = [(int.from_bytes(socket.inet_aton(m[i]), 'big') & (0xffffffff << 32 - int(m[i + 1])) & 0xffffffff, int(m[i + 1])) for i in (1, 3)]
+        verdict = rng.choice(('drop', 'accept'))
+        proto = int(m[9], 16) if int(m[10], 16) else None
+        for p in (6, 17) if proto is None and (sport or dport) else (proto,):
+            has = p in (6, 17, 132)
+            out.append(dict(src=prefixes[0], dst=prefixes[1], proto=p, sport=sport if has else None, dport=dport if has else None, verdict=verdict))
+    return out
+
+
 def dotted(address):
     return socket.inet_ntoa(struct.pack('!I', address))
 
@@ -97,14 +122,14 @@ def text(r):
         address, length = r[key]
         if length:
             words.append(f"ip {key[0]}addr {dotted(address)}{'/%d' % length if length < 32 else ''}")
-    name = {6: 'tcp', 17: 'udp', 1: 'icmp'}.get(r['proto'])
+    name = {6: 'tcp', 17: 'udp', 132: 'sctp', 1: 'icmp'}.get(r['proto'], r['proto'])
     said = False
     for key in ('sport', 'dport'):
         if r[key]:
             low, high = r[key]
             words.append(f"{name} {key} {low}{'' if low == high else '-%d' % high}")
             said = True
-    if r['proto'] and not said:
+    if r['proto'] is not None and not said:
         words.append(f'meta l4proto {name}')
     return ' '.join(words + [r['verdict']])
 
@@ -116,7 +141,7 @@ def header(rng, r):
     def port(span):
         return rng.randint(*span) if span else rng.randrange(65536)
 
-    proto = r['proto'] or 6
+    proto = 6 if r['proto'] is None else r['proto']
     sport = ECHO if proto == 1 else port(r['sport'])
     return struct.pack('!IIHHBxxx', address(r['src']), address(r['dst']), sport, port(r['dport']), proto)
 
@@ -124,7 +149,7 @@ def header(rng, r):
 def main():
     family, count = sys.argv[1], int(sys.argv[2])
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    made = rules(family, count, seed)
+    made = from_file(family, seed) if '/' in family else rules(family, count, seed)
     print('chain ingress {\n    policy accept')
     for r in made:
         print('    ' + text(r))

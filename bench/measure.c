@@ -17,6 +17,8 @@
 #define UNITS 8			/* hashes that H is measured on: each has a seed of its own */
 #define UNIT_RUNS 4000
 #define WARM 20000		/* packets, at least, before a subject counts */
+#define ENOUGH 1500000		/* packets a load, if that makes FEWEST pairs */
+#define FEWEST 5
 
 struct answer { unsigned verdict, length; };
 
@@ -138,13 +140,27 @@ static void samples_of(const struct trial *t, const double *ns, double h, struct
 	}
 }
 
+/* A run sends each flow once, at least. */
+static unsigned packets_of(const struct trial *t)
+{
+	return !t->sources && (t->flows > options.packets || t->opens) ? t->flows : options.packets;
+}
+
+/* Short pairs: what else the machine does changes within milliseconds, and is the same for both of a short one. Not shorter still: each run waits for RCU. */
+static unsigned pairs_of(const struct trial *t)
+{
+	unsigned n = ENOUGH / packets_of(t);
+
+	return n >= options.repeats ? options.repeats : n < FEWEST ? FEWEST : n;
+}
+
 static int rounds(const struct trial *t, const struct loaded *l, const struct packet *p, struct results *r)
 {
-	unsigned packets = !t->sources && (t->flows > options.packets || t->opens) ? t->flows : options.packets;
+	unsigned packets = packets_of(t), pairs = pairs_of(t);
 	int n = trial_subjects(t), err = 0;
 	double ns[MAX_SUBJECTS], h;
 
-	for (unsigned i = 0; i < options.repeats && !err; i++) {
+	for (unsigned i = 0; i < pairs && !err; i++) {
 		for (int k = 0; k < n && !err; k++)	/* who is first changes from time to time */
 			err = run_subject(t, (i + k) % n, &l[(i + k) % n], packets, p, &ns[(i + k) % n]);
 		if (err)

@@ -106,6 +106,6 @@ void print_end(void)
 	if (options.json)
 		printf("]}\n");
 	else if (!first && !options.bare)
-		printf("\nH: one hit in a BPF hash of %d entries, here %.1f ns. NS: median of %lu loads x %lu pairs, net of the floor.\n",
+		printf("\nH: one hit in a BPF hash of %d entries, here %.1f ns. NS: median of %lu loads x %lu pairs (5 to 22 of 64k flows and more), net of the floor.\n",
 		       COST_ENTRIES, unit_now(), options.loads, options.repeats);
 }

@@ -2,7 +2,7 @@
 /* samples: measurements of one thing, and their quantiles. */
 #pragma once
 
-#define MAX_SAMPLES 256
+#define MAX_SAMPLES 512
 
 struct samples {
 	double v[MAX_SAMPLES];
