@@ -4,21 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 #include "../lib/err.h"
+#include "../lib/pace.h"
 #include "../lib/run.h"
 #include "counts.h"
 #include "follow.h"
 
 #define READ_NS 20000000
 #define LEASE_NS 2000000000ull
-
-static volatile sig_atomic_t stopped;
 
 struct reader {
 	const struct follow_sink *sink;
@@ -30,19 +27,6 @@ struct reader {
 	bool stale;		/* what a reader before us left is passed by */
 	int code;
 };
-
-static void stop(int signal)
-{
-	stopped = signal;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
 
 static void lease(struct reader *r, uint64_t until)
 {
@@ -119,29 +103,21 @@ static void reader_close(struct reader *r)
 
 static int loop(struct reader *r)
 {
-	const struct timespec period = { .tv_nsec = READ_NS };
-	uint64_t end = now_ns() + r->sink->duration_ns;
-	struct sigaction act = { .sa_handler = stop };
-	sigset_t block, before;
+	struct pace pace;
 	int err = 0;
 
-	sigemptyset(&block);
-	sigaddset(&block, SIGINT);
-	sigaddset(&block, SIGTERM);
-	sigprocmask(SIG_BLOCK, &block, &before);	/* they arrive in ppoll() only: none is missed */
-	sigaction(SIGINT, &act, NULL);
-	sigaction(SIGTERM, &act, NULL);
-	while (!err && !stopped && (!r->sink->duration_ns || now_ns() < end)) {
-		lease(r, now_ns() + LEASE_NS);
-		ppoll(NULL, 0, &period, &before);
+	pace_begin(&pace, READ_NS, r->sink->duration_ns);
+	lease(r, monotonic_ns() + LEASE_NS);
+	while (!err && pace_wait(&pace)) {
 		err = read_ring(r);
+		lease(r, monotonic_ns() + LEASE_NS);
 	}
 	lease(r, 0);
 	if (!err) {		/* programs that were about to write have done so */
-		ppoll(NULL, 0, &period, NULL);
+		ppoll(NULL, 0, &pace.period, NULL);
 		err = read_ring(r);
 	}
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	pace_end(&pace);
 	return err;
 }
 

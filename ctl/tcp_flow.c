@@ -4,8 +4,8 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "../lib/err.h"
+#include "../lib/pace.h"
 #include "../maps/rule.h"
 #include "config.h"
 #include "flow.h"
@@ -75,14 +75,6 @@ static int compare_to_flow(const void *key, const void *flow)
 	return compare_ends(key, &y);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
 static void read_flows(void)
 {
 	size_t n = 0;
@@ -90,7 +82,7 @@ static void read_flows(void)
 	free(joined.flows);
 	joined.flows = NULL;
 	joined.n = 0;
-	joined.read_ns = now_ns();
+	joined.read_ns = monotonic_ns();
 	if (flows_read(&joined.flows, &n)) {	/* detached meanwhile: sessions go on without */
 		fail_clear();
 		return;

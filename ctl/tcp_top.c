@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "../lib/err.h"
 #include "../lib/out.h"
+#include "../lib/pace.h"
 #include "tcp.h"
 
 enum { TOP_LINES = 20 };
@@ -160,14 +160,6 @@ static void show(struct top *t, uint64_t now)
 	free(shown.e);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * (uint64_t)SECOND_NS + ts.tv_nsec;
-}
-
 /* What is open now is what was before in the next round; what ended is not. */
 static void turn(struct top *t)
 {
@@ -192,7 +184,7 @@ static int round_end(void *ctx)
 
 	if (code)
 		return code;
-	now = now_ns();
+	now = monotonic_ns();
 	if (!t->first)
 		show(t, now);
 	t->first = false;
@@ -200,7 +192,7 @@ static int round_end(void *ctx)
 	t->round_ns = now;
 	t->rounds++;
 	if (tcp_opt.count && t->rounds > tcp_opt.count)
-		trace_stop();
+		pace_stop();
 	return out_flush();
 }
 
@@ -288,7 +280,7 @@ static int list_listeners(void *ctx)
 		out_list_end();
 	free(all.e);
 	if (tcp_opt.count && ++t->rounds >= tcp_opt.count)
-		trace_stop();
+		pace_stop();
 	return tcp_opt.interval ? out_flush() : 0;
 }
 

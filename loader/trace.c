@@ -5,7 +5,6 @@
 #include <bpf/btf.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "../lib/err.h"
+#include "../lib/pace.h"
 #include "trace_private.h"
 
 /* BPF_DIR: where the Makefile puts BPF objects. */
@@ -34,26 +34,6 @@ enum {
 	RING_MIN = 1 << 12,
 	RING_MAX = 1 << 17,
 };
-
-static volatile sig_atomic_t stopped;
-
-static void stop(int signal)
-{
-	stopped = signal;
-}
-
-void trace_stop(void)
-{
-	stopped = 1;
-}
-
-uint64_t trace_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list args)
 {
@@ -209,7 +189,7 @@ int trace_open(const struct session_filter *filter, struct trace **trace)
 
 	if (!t)
 		return fail(EXIT_FAILED, "out of memory");
-	t->start_ns = trace_now_ns();
+	t->start_ns = monotonic_ns();
 	code = load(t, filter);
 	if (!code)
 		code = start(t);
@@ -256,12 +236,12 @@ uint64_t trace_start_ns(const struct trace *t)
 /* A process that sits on a dead connection does not delay its report for ever, nor one that only accepted: look who has them. */
 static void settle(struct trace *t)
 {
-	uint64_t before = trace_now_ns(), accepting = trace_count(&t->shared->accepting);
+	uint64_t before = monotonic_ns(), accepting = trace_count(&t->shared->accepting);
 
 	if (before < t->settle_at_ns || (!trace_count(&t->shared->held) && !accepting))
 		return;
 	trace_walk_files(t);
-	t->settle_at_ns = trace_now_ns() + (accepting ? ACCEPT_NS : SETTLE_NS) + SETTLE_SHARE * (trace_now_ns() - before);
+	t->settle_at_ns = monotonic_ns() + (accepting ? ACCEPT_NS : SETTLE_NS) + SETTLE_SHARE * (monotonic_ns() - before);
 }
 
 static int read_records(struct trace *t)
@@ -288,7 +268,7 @@ static int drain(struct trace *t)
 
 static int tick(struct trace *t)
 {
-	if (!t->sink->tick || trace_now_ns() < t->tick_at_ns)
+	if (!t->sink->tick || monotonic_ns() < t->tick_at_ns)
 		return 0;
 	t->tick_at_ns += t->sink->tick_ns;
 	return t->sink->tick(t->sink->ctx);
@@ -296,24 +276,15 @@ static int tick(struct trace *t)
 
 int trace_run(struct trace *t, uint64_t duration_ns, const struct trace_sink *sink)
 {
-	const struct timespec period = { .tv_nsec = READ_NS };
-	struct sigaction act = { .sa_handler = stop };
-	uint64_t end_ns = trace_now_ns() + duration_ns;
-	sigset_t block, before;
+	struct pace pace;
 	int code = 0;
 
 	t->sink = sink;
-	t->settle_at_ns = trace_now_ns() + (t->events & 1 << SESSION_EVENT_ACCEPT ? ACCEPT_NS : SETTLE_NS);
-	t->tick_at_ns = trace_now_ns() + sink->tick_ns;
+	t->settle_at_ns = monotonic_ns() + (t->events & 1 << SESSION_EVENT_ACCEPT ? ACCEPT_NS : SETTLE_NS);
+	t->tick_at_ns = monotonic_ns() + sink->tick_ns;
 	setpriority(PRIO_PROCESS, 0, -10);	/* those who end sessions must not keep us from reading; without the right to it: as it is */
-	sigemptyset(&block);
-	sigaddset(&block, SIGINT);
-	sigaddset(&block, SIGTERM);
-	sigprocmask(SIG_BLOCK, &block, &before);	/* they arrive in ppoll() only: none is missed */
-	sigaction(SIGINT, &act, NULL);
-	sigaction(SIGTERM, &act, NULL);
-	while (!code && !stopped && (!duration_ns || trace_now_ns() < end_ns)) {
-		ppoll(NULL, 0, &period, &before);
+	pace_begin(&pace, READ_NS, duration_ns);
+	while (!code && pace_wait(&pace)) {
 		code = read_records(t);
 		settle(t);
 		if (!code)
@@ -321,6 +292,6 @@ int trace_run(struct trace *t, uint64_t duration_ns, const struct trace_sink *si
 	}
 	if (!code)
 		code = drain(t);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	pace_end(&pace);
 	return code;
 }

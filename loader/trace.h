@@ -20,11 +20,9 @@ struct trace_sink {
 	void *ctx;
 };
 
-/* Hand out records until SIGINT, SIGTERM, or duration_ns (0: no end) has passed, then stop the programs and drain. An exit code. */
+/* Hand out records until SIGINT, SIGTERM, or duration_ns (0: no end) has passed, or pace_stop() was called, then stop the programs and drain. An
+ * exit code. */
 int trace_run(struct trace *trace, uint64_t duration_ns, const struct trace_sink *sink);
-
-/* From a callback: as SIGINT. */
-void trace_stop(void);
 
 /* Hand out what is there, of the events in `mask` (1 << SESSION_EVENT_OPEN, … LISTEN): sockets of all network namespaces. */
 int trace_list(struct trace *trace, uint32_t mask, void (*session)(void *ctx, const struct session *s), void *ctx);

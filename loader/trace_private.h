@@ -17,8 +17,6 @@ struct trace {
 	uint64_t start_ns, settle_at_ns, tick_at_ns;
 };
 
-uint64_t trace_now_ns(void);
-
 static inline uint64_t trace_count(const __u64 *count)
 {
 	return __atomic_load_n(count, __ATOMIC_RELAXED);
