@@ -101,7 +101,7 @@ $(OUT)/weirctl: $(OUT)/ctl/main.o $(CTL) $(LIB)
 
 tests: all $(UNIT) $(HELPERS)
 
-$(OUT)/tests/unit_%: tests/unit_%.c $(CTL) $(LIB)
+$(OUT)/tests/unit_%: tests/unit_%.c tests/random.h $(CTL) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(CTL) $(LIB) -lcmocka $(LDLIBS)

@@ -8,39 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include "../ctl/lookup.h"	/* before cmocka.h, whose macro fail() hides ours */
 #include "../ctl/patch.h"
 #include "../maps/reject.h"
+#include "random.h"
 #include <cmocka.h>
 
 enum { RULE_SETS = 250, PACKETS = 600, MAX_TEXT = 1 << 18 };
-
-static uint64_t state;
-
-static uint64_t rnd(void)	/* splitmix64 (Steele, Lea, Flood 2014) */
-{
-	uint64_t z = state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return z ^ z >> 31;
-}
-
-static uint32_t below(uint32_t n)
-{
-	return rnd() % n;
-}
-
-static uint64_t seed(void)
-{
-	const char *text = getenv("WEIR_SEED");
-	uint64_t s;
-
-	if (text && *text)
-		return strtoull(text, NULL, 0);
-	return getrandom(&s, sizeof(s), 0) == sizeof(s) ? s : 1;
-}
 
 /* ---- random text */
 
@@ -966,7 +940,6 @@ int main(void)
 		cmocka_unit_test(takes_the_smallest_map_that_fits),
 	};
 
-	state = seed();
-	print_message("WEIR_SEED=%llu\n", (unsigned long long)state);
+	random_begin();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

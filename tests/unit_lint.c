@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include "../ctl/lint.h"	/* before cmocka.h, whose macro fail() hides ours */
+#include "random.h"
 #include <cmocka.h>
 
 enum { RUNS = 3000, VALUES = 6, MOST = 16, USERS = 3 };
@@ -22,17 +22,6 @@ struct packet {
 };
 
 enum { MARKS = 4 };		/* 0 to 3, whatever rules make of them */
-
-static uint64_t state;
-
-static uint32_t below(uint32_t n)	/* splitmix64 (Steele, Lea, Flood 2014) */
-{
-	uint64_t z = state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return (z ^ z >> 31) % n;
-}
 
 static struct packet packets[4096];
 static int n_packets;
@@ -268,11 +257,7 @@ int main(void)
 		cmocka_unit_test(calls_dead_what_no_packet_meets),
 		cmocka_unit_test(finds_what_one_rule_covers),
 	};
-	const char *seed = getenv("WEIR_SEED");
-
-	if (!seed || !*seed || !(state = strtoull(seed, NULL, 0)))
-		assert_int_equal(getrandom(&state, sizeof(state), 0), sizeof(state));
-	print_message("WEIR_SEED=%llu\n", (unsigned long long)state);
+	random_begin();
 	make_universe();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,20 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include "../ctl/settable.h"	/* before cmocka.h, whose macro fail() hides ours */
+#include "random.h"
 #include <cmocka.h>
-
-static uint64_t state;
-
-static uint64_t rnd(void)	/* splitmix64 (Steele, Lea, Flood 2014) */
-{
-	uint64_t z = state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return z ^ z >> 31;
-}
 
 static struct settable table(const struct set *s, int more)
 {
@@ -357,12 +346,7 @@ int main(void)
 		cmocka_unit_test(addresses), cmocka_unit_test(many_addresses), cmocka_unit_test(elements), cmocka_unit_test(full), cmocka_unit_test(addresses6), cmocka_unit_test(many_addresses6),
 		cmocka_unit_test(ends_of_the_address_space),
 	};
-	const char *text = getenv("WEIR_SEED");
 
-	if (text && *text)
-		state = strtoull(text, NULL, 0);
-	else if (getrandom(&state, sizeof(state), 0) != sizeof(state))
-		state = 1;
-	printf("WEIR_SEED=%llu\n", (unsigned long long)state);
+	random_begin();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
