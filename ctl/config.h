@@ -277,6 +277,7 @@ struct set {
 	struct value_tuples tuples;	/* instead, of concatenations and maps, and of noted ones */
 	char *notes;		/* comments of elements that are in the kernel, as lines of the text's end; or NULL */
 	uint32_t slot;		/* where the elements are that are not here: slot of the kernel's table + 1, or 0; not in the text */
+	bool kept;		/* the table of the generation before goes on, and has not got the text's elements yet; not in the text */
 	struct where at;
 };
 

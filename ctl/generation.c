@@ -17,6 +17,7 @@
 #include "generation.h"
 #include "ids.h"
 #include "ring.h"
+#include "set_merge.h"
 #include "setstore.h"
 
 static int read_number(struct config *c, uint64_t number)
@@ -319,7 +320,6 @@ static int prepare(struct config *c, const struct config *old, const struct ids 
 
 	if (!err)
 		err = compile(&compiled, c);
-
 	if (err)
 		return err;
 	err = write_text(c, number);
@@ -328,6 +328,20 @@ static int prepare(struct config *c, const struct config *old, const struct ids 
 	if (!err)
 		err = write_slot(c, &compiled, ids, t, slot, number);
 	compiled_free(&compiled);
+	return err;
+}
+
+static int come_into_force(const struct config *c, uint64_t number, uint32_t slot)
+{
+	struct merges m;
+	int err = set_merge(c, &m);
+
+	if (!err) {
+		err = active_switch(number, slot);
+		if (err)
+			set_merge_undo(&m);
+	}
+	set_merge_free(&m);
 	return err;
 }
 
@@ -370,7 +384,7 @@ int generation_replace(struct config *c, const struct config *old)
 	if (!err)
 		err = prepare(c, old, &ids, &t, &grace, slot, number);
 	if (!err)
-		err = active_switch(number, slot);
+		err = come_into_force(c, number, slot);
 	if (!err)
 		tidy(c, old, &t, !slot, number);
 	grace_end(&grace);

@@ -313,20 +313,6 @@ static bool same_table(const struct set *a, const struct set *b)
 	       a->timeout_ms == b->timeout_ms && a->noted == b->noted;
 }
 
-/* What rules have added goes on, with what the text has. */
-static int merge(struct set *s, uint32_t slot)
-{
-	uint32_t now = settable_now();
-	struct settable t;
-	int err = setstore_open(slot, &t);
-
-	for (int i = 0; !err && t.m && i < s->tuples.n; i++)
-		if (!settable_has(&t, &s->tuples.v[i], now) && settable_put(&t, &s->tuples.v[i], now))
-			err = fail(EXIT_FAILED, "set %s is full: it holds %u elements", s->name, settable_head(&t)->limit);
-	setstore_close(&t);
-	return err;
-}
-
 /* Counters of elements go on; elements that rules have added stay. */
 static int carry_over(struct set *s, const struct set *was)
 {
@@ -362,7 +348,8 @@ static int assign(struct set *s, const struct set *was, bool *used)
 
 	if (was && was->slot && s->dynamic && same_table(s, was)) {
 		s->slot = was->slot;
-		return merge(s, s->slot - 1);
+		s->kept = true;
+		return 0;
 	}
 	if (was && was->slot && s->noted && was->noted && same_types(s, was))
 		err = carry_over(s, was);

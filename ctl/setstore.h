@@ -14,7 +14,8 @@ int setstore_find(const char *name, uint32_t *slot, struct settable *t);
 int setstore_write(const struct set *s, uint32_t slot, int more);
 void setstore_drop(uint32_t slot);
 
-/* Give each live set of c its slot, with all that is in it: that of the same set in old if what the text says of it lets it go on, else one that old does not use. */
+/* Give each live set of c its slot, with all that is in it: that of the same set in old if what the text says of it lets it go on (then `kept`: set_merge.h), else
+ * one that old does not use. */
 int setstore_assign(struct config *c, const struct config *old);
 /* Tables of sets that c has not; dropped when no program runs that was led to them. */
 bool setstore_has_unused(const struct config *c);

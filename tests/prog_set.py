@@ -353,3 +353,20 @@ def test_a_million_elements(weir, tmp_path, family):
     print("a command and its process:", (time.monotonic() - begin) / 40)
     weir.ctl("rule", "add", "ingress", "udp dport 99 drop")
     assert drops(weir, frame(str(address(hosts[0]))))
+
+
+def test_an_apply_that_fails_leaves_no_element(weir):
+    """The text has an element for each of two sets that go on; the second one is full."""
+    text = lambda one, two: ("set one { type ipv4_addr; flags dynamic; size 8; elements = { %s } }\nset two { type ipv4_addr; flags dynamic; size 2; elements = { %s } }\n"
+                             "chain ingress {\npolicy accept\nudp dport 1 add @one { ip saddr }\nudp dport 2 add @two { ip saddr }\n}\n" % (one, two))
+    weir.apply(text("10.0.0.1", "10.0.0.2"))
+    weir.xdp(udp("10.0.0.3", dport=1))
+    weir.xdp(udp("10.0.0.3", dport=2))
+    values = lambda name: elements(weir, name)["elements"].split(", ")
+    before = values("one"), values("two")
+    assert before == (["10.0.0.1", "10.0.0.3"], ["10.0.0.2", "10.0.0.3"])
+    p = subprocess.run([os.path.join(OUT, "weirctl"), "apply", "-"], env=weir.env, input=text("10.0.0.1, 10.0.0.9", "10.0.0.2, 10.0.0.9"), capture_output=True, text=True)
+    assert p.returncode == 1 and "set two is full: it holds 2 elements" in p.stderr
+    assert (values("one"), values("two")) == before
+    weir.apply(text("10.0.0.1, 10.0.0.9", "10.0.0.2"))
+    assert values("one") == ["10.0.0.1", "10.0.0.3", "10.0.0.9"]
