@@ -74,9 +74,9 @@ void dissect(char *to, size_t size, const void *frame, unsigned int captured, un
 {
 	void *block;
 	struct frame_context ctx = wire_frame(&block, frame, captured);
-	struct pkt p = { .len = n, .frame_len = n, .packets = 1 };
 	struct quote quote = {};
-	enum reason why = parse(&ctx, &p, &quote);
+	struct pkt p;
+	enum reason why = parse_frame(&ctx, &p, &quote, n, 1);
 	FILE *f = must(fmemopen(to, size, "w"));
 
 	if (p.family)

@@ -26,11 +26,10 @@ static void emit_chain(uint32_t slot, int chain, bool in_force)
 	size_t size;
 	const uint64_t *v = filter_maps_read(slot, chain, &size);
 	const struct filter_chain *c = (const struct filter_chain *)v;
-	struct memory w = { .n = size / 8 };
 
 	if (!v)
 		return;
-	emit("chain", chain_name[chain], in_force, c->rules, c->bytes, memory_size(&w));
+	emit("chain", chain_name[chain], in_force, c->rules, c->bytes, size);
 	munmap((void *)v, size);
 }
 

@@ -118,7 +118,7 @@ static void net_get(const struct settable *t, uint32_t net, uint16_t *bits)
 
 static void net_clear(struct settable *t, uint32_t net)
 {
-	bool elsewhere;
+	bool elsewhere = false;
 
 	for (int i = 0; i < 16; i++)
 		block_put(t, net << 4 | i, 0, &elsewhere);

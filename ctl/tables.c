@@ -7,6 +7,7 @@
 #include "tables.h"
 
 enum {
+	FEW_BITS = 10, FEW_UNITS = 64, FEW_NODES = 80 << 10,	/* units, and bytes, for which nodes of 10 bits are worth a step less */
 	WIDE_NODES = 24 << 20,	/* bytes that a trie of wide nodes with its rows may take: a walk of half the steps */
 };
 
@@ -55,8 +56,9 @@ size_t memory_bytes(const struct memory *w)
 uint32_t memory_size(const struct memory *w)
 {
 	size_t bytes = memory_bytes(w);
+	bool grouped = w->n > ((const struct filter_chain *)w->v)->groups;		/* they stand at the end; programs look for none in the smallest */
 
-	return bytes <= FILTER_SMALL ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
+	return bytes <= FILTER_SMALL && !grouped ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
 }
 
 /* ---- rows, by content */
@@ -246,18 +248,20 @@ static uint32_t trie_node(struct trie *t, uint32_t *i, uint64_t from, int width,
 	return node;
 }
 
-/* Bits of the root: all where that is small, or where intervals are so many that a large root is the smaller evil. */
-static int root_bits(uint32_t intervals, int width)
+/* Bits of the root: all where that is small, or where intervals are so many that a large root is the smaller evil; of few addresses what leaves two steps. */
+static int root_bits(uint32_t intervals, int width, int bits)
 {
 	if (width <= CORE_PROTO_BITS)
 		return width;
+	if (bits == FEW_BITS)
+		return width - 2 * FEW_BITS;
 	return intervals > 512 ? 16 : 8;
 }
 
 static void store_trie(struct memory *m, enum filter_core core, const struct intervals *v, int width, int bits)
 {
 	struct trie t = { .memory = m, .from = v, .nodes = m->n * 2, .bits = bits };
-	int top = root_bits(v->n, width);
+	int top = root_bits(v->n, width, bits);
 	uint32_t i = 0, root;
 
 	trie_room(&t, (v->classes + 1) & ~1u);
@@ -325,6 +329,12 @@ int tables_store(struct memory *w, const struct rows *rows, const struct units *
 	for (int i = 0; i < CORE_COUNT; i++) {
 		uint32_t before = w->n;
 
+		if (core_width(i) == 32 && u->n_units <= FEW_UNITS) {
+			store_core(w, rows, u, i, FEW_BITS);
+			if (memory_bytes(w) - before * sizeof(*w->v) <= FEW_NODES)
+				continue;
+			w->n = before;
+		}
 		store_core(w, rows, u, i, 8);
 		if (memory_bytes(w) - before * sizeof(*w->v) <= WIDE_NODES)
 			continue;

@@ -111,7 +111,7 @@ enum filter_core { CORE_PROTO, CORE_SADDR4, CORE_DADDR4, CORE_SPORT, CORE_DPORT,
  * where its node of 1 << bits entries begins; the root has more. The first entries are the classes themselves, entry c is c: so a walk makes as many steps
  * for a short way as for a long one, and there is no branch to foresee. */
 #define FILTER_NODE (1u << 31)
-#define FILTER_TRIE_STEPS 6	/* behind the root's 8 bits, 4 a step; 8 a step where memory allows */
+#define FILTER_TRIE_STEPS 6	/* at most: behind a root of 8 bits, 4 a step; 8 or 10 a step where memory allows */
 struct filter_class {
 	__u32 nodes;
 	__u32 root;		/* entry where the root begins: its index is value >> shift */
@@ -229,7 +229,7 @@ static inline __attribute__((always_inline)) __u32 filter_hash(const struct filt
 #define FILTER_CHAIN_BUCKETS 8	/* one behind the other, at most */
 
 /* Inner maps have one element of one of three sizes, in bytes: what is reached by offset must be of a size the verifier knows. */
-enum { FILTER_SMALL = 1 << 16, FILTER_MEDIUM = 1 << 23, FILTER_LARGE = 1 << 28 };
+enum { FILTER_SMALL = 1 << 18, FILTER_MEDIUM = 1 << 23, FILTER_LARGE = 1 << 28 };
 
 #define MAX_RULES 262144	/* room for two generations; ids: 0 nobody, 1 and 2 the policies of ingress and egress, rules from RULE_FIRST */
 enum { RULE_POLICY_INGRESS = 1, RULE_POLICY_EGRESS = 2, RULE_FIRST = 3 };

@@ -78,7 +78,7 @@ static __always_inline int take_over(struct __sk_buff *skb)
 static __always_inline int pipeline(struct __sk_buff *skb, struct decision_context *d, __u32 chain, enum hook hook)
 {
 	__u64 active = active_now();
-	struct pkt p = {};
+	struct pkt p;
 	struct decided r = {};
 	int action = TC_ACT_UNSPEC;
 	enum verdict v;

@@ -61,9 +61,7 @@ static __always_inline int skb_parse(struct __sk_buff *skb, struct pkt *p, struc
 	int why;
 
 	skb_linear(skb);
-	p->frame_len = p->len = skb->len;
-	p->packets = skb->gso_segs > 1 ? skb->gso_segs : 1;
-	why = parse(skb, p, q);
+	why = parse_frame(skb, p, q, skb->len, skb->gso_segs > 1 ? skb->gso_segs : 1);
 	skb_vlan(skb, p);
 	skb_segments(skb, p);
 	return why;

@@ -907,10 +907,12 @@ static void reaches_the_ends_of_addresses(void **unused)
 /* The tables' place in the kernel follows their size. */
 static void takes_the_smallest_map_that_fits(void **unused)
 {
-	static const struct { int rules; uint32_t size; } cases[] = { { 1, FILTER_SMALL }, { 700, FILTER_MEDIUM }, { 6000, FILTER_LARGE } };
+	static const struct { int rules, grouping; uint32_t size; } cases[] = {
+		{ 1, INT32_MAX, FILTER_SMALL }, { 1, 0, FILTER_MEDIUM }, { 700, INT32_MAX, FILTER_MEDIUM }, { 6000, INT32_MAX, FILTER_LARGE },
+	};
 
 	(void)unused;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct text *t = must(malloc(sizeof(*t)));
 		struct compiled out;
 		struct config c;
@@ -921,7 +923,7 @@ static void takes_the_smallest_map_that_fits(void **unused)
 			add(t, "ip saddr 10.%d.%d.1 drop\n", r >> 8, r & 255);
 		add(t, "}\n");
 		assert_int_equal(config_parse(&c, "many", t->s), 0);
-		assert_int_equal(compile_grouping(&out, &c, INT32_MAX), 0);
+		assert_int_equal(compile_grouping(&out, &c, cases[i].grouping), 0);
 		assert_int_equal(memory_size(&out.chain[CHAIN_INGRESS]), cases[i].size);
 		assert_true(memory_bytes(&out.chain[CHAIN_INGRESS]) <= cases[i].size);
 		compiled_free(&out);

@@ -82,7 +82,7 @@ static void fill(struct weir_parsed *out, const struct pkt *p, const struct quot
 /* Parse a frame of len bytes, of which the first linear ones can be read. Returns the verdict. */
 int weir_parse(const void *buf, __u32 len, __u32 linear, __u32 packets, struct weir_parsed *out)
 {
-	struct pkt p = { .len = len, .frame_len = len, .packets = packets };
+	struct pkt p;
 	struct quote q = {};
 	struct parse_context c;
 	int why;
@@ -94,7 +94,7 @@ int weir_parse(const void *buf, __u32 len, __u32 linear, __u32 packets, struct w
 	if (!data)
 		return -ENOMEM;
 	c = (struct parse_context){ (unsigned long)data, (unsigned long)data + linear };
-	why = parse(&c, &p, &q);
+	why = parse_frame(&c, &p, &q, len, packets);
 	fill(out, &p, &q);
 	out->verdict = why;
 	return why;

@@ -86,8 +86,7 @@ static __always_inline int may_answer(const struct pkt *p)
 static __always_inline int reject_budget_take(void)
 {
 	const __u64 cost = (1000000000ull << LIMIT_SHIFT) / REJECT_RATE;
-	__u32 zero = 0;
-	__u64 *full_at = bpf_map_lookup_elem(&reject_bucket, &zero);
+	__u64 *full_at = bpf_map_lookup_elem(&reject_bucket, &first_element);
 
 	return full_at && bucket_take(full_at, bpf_ktime_get_ns() << LIMIT_SHIFT, cost, cost * REJECT_BURST);
 }
@@ -180,8 +179,7 @@ static __always_inline void answer_reset(struct answer *a, const struct pkt *p)
 
 __noinline int reject_reset(PARSE_CONTEXT *ctx, struct pkt *p)
 {
-	__u32 zero = 0;
-	struct answer *a = bpf_map_lookup_elem(&answer_scratch, &zero);
+	struct answer *a = bpf_map_lookup_elem(&answer_scratch, &first_element);
 
 	if (!p || !a || frame_read(ctx, p->l4, &a->tcp, sizeof(a->tcp)))
 		return -1;
@@ -230,8 +228,7 @@ static __always_inline int answer_error(PARSE_CONTEXT *ctx, struct answer *a, co
 
 __noinline int reject_error(PARSE_CONTEXT *ctx, const struct pkt *p)
 {
-	__u32 zero = 0;
-	struct answer *a = bpf_map_lookup_elem(&answer_scratch, &zero);
+	struct answer *a = bpf_map_lookup_elem(&answer_scratch, &first_element);
 
 	return !p || !a || answer_error(ctx, a, p);
 }
@@ -285,9 +282,8 @@ static __always_inline __u64 *answer_make(PARSE_CONTEXT *ctx, struct pkt *p, str
 /* The answer in place of the packet, ready to be sent; -1: there is none, the packet is dropped. Nobody may read the packet afterwards. */
 __noinline int reject(PARSE_CONTEXT *ctx, struct pkt *p)
 {
-	__u32 zero = 0;
-	struct answer *a = bpf_map_lookup_elem(&answer_scratch, &zero);
-	struct reject_counts *c = bpf_map_lookup_elem(&reject_counts, &zero);
+	struct answer *a = bpf_map_lookup_elem(&answer_scratch, &first_element);
+	struct reject_counts *c = bpf_map_lookup_elem(&reject_counts, &first_element);
 	__u64 *why;
 
 	if (!p || !a || !c || frame_begin(ctx, p, a))

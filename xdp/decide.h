@@ -11,7 +11,6 @@ enum { CHAIN_INGRESS, CHAIN_EGRESS };
 /* What the slow way needs besides the packet. Per CPU, too large for the stack; nothing else decides on this CPU meanwhile. */
 struct decision_context {
 	__u64 active;
-	__u64 mac[2];		/* destination, source: 48-bit numbers */
 	__u64 was;		/* the flow's decision before this packet */
 	__u32 chain;
 	__u32 pad;
@@ -34,9 +33,7 @@ struct {
 
 static __always_inline struct decision_context *decision_context(void)
 {
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&decision_scratch, &zero);
+	return bpf_map_lookup_elem(&decision_scratch, &first_element);
 }
 
 /* Which backend is not the flow's but the packet's own: fragments without ports, ICMP errors. */
@@ -49,7 +46,7 @@ static __always_inline int backend_per_packet(const struct pkt *p)
 static __always_inline enum verdict decide_stages(PARSE_CONTEXT *ctx, struct pkt *p, struct decision_context *d, __u64 active, __u32 chain,
 						  struct flow *f)
 {
-	enum verdict v = stage_filter(ctx, p, active, chain, d->mac, f, &d->quote);
+	enum verdict v = stage_filter(ctx, p, active, chain, f, &d->quote);
 
 	if (v == NEXT && chain == CHAIN_INGRESS)
 		v = stage_service(p, &d->quote, active);
@@ -119,7 +116,6 @@ static __always_inline int decide_by_flow(struct pkt *p, const struct flow_key *
 static __always_inline enum verdict stage_decide(PARSE_CONTEXT *ctx, struct pkt *p, struct decided *r, struct decision_context *d,
 						 __u64 active, __u32 chain)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct flow_key *k = &d->key;
 	struct flow *f = 0;
 
@@ -140,10 +136,6 @@ static __always_inline enum verdict stage_decide(PARSE_CONTEXT *ctx, struct pkt 
 	r->flow = f;
 	if (r->known)
 		return NEXT;
-	if (has(FEATURE_FILTER) && data + 12 <= end) {
-		d->mac[0] = mac_value(data);
-		d->mac[1] = mac_value(data + 6);
-	}
 	if (!has(FEATURE_FLOWS))	/* no call: it costs as much as all of the balancer */
 		return decide_stages(ctx, p, d, active, chain, 0);
 	d->active = active;

@@ -18,18 +18,28 @@
 #define QUICK_STEPS 8		/* through the candidates before a loop takes over that costs more a step, and may be long */
 #define MAX_STEPS (FILTER_MAX_UNITS * 2 + 1024)
 
+/* The next entry, of the node that e names; of a class that it is: its entry says the same again. */
+static __always_inline __u32 class_step(const void *m, const struct filter_class *t, __u32 e, __u32 bits, __u32 open, __u32 size)
+{
+	__u32 here = (__u32)((__s32)e >> 31) & open;
+
+	asm volatile("" : "+r"(here));
+	return half_at(m, t->nodes + (e & ~FILTER_NODE) + (bits & here), size);
+}
+
 static __always_inline __u32 class_row(const void *m, const struct filter_class *t, __u32 value, __u32 stride, __u32 size)
 {
 	__u32 shift = t->shift, bits = t->bits, open = (1u << (bits & 31)) - 1;
 	__u32 e = half_at(m, t->nodes + t->root + ((__u64)value >> (shift & 63)), size);
 
-	for (int i = 0; i < FILTER_TRIE_STEPS && shift; i++) {
-		__u32 here = (__u32)((__s32)e >> 31) & open;	/* 0 for a class: its entry says the same again */
-
-		asm volatile("" : "+r"(here));
-		shift -= bits;
-		e = half_at(m, t->nodes + (e & ~FILTER_NODE) + (value >> (shift & 31) & here), size);
-	}
+#define STEP \
+	if (shift) { \
+		shift -= bits; \
+		e = class_step(m, t, e, value >> (shift & 31), open, size);
+	STEP STEP STEP STEP STEP STEP
+	} } } } } }
+#undef STEP
+	_Static_assert(FILTER_TRIE_STEPS == 6, "as many as above");
 	return t->rows + e * stride;
 }
 
@@ -376,69 +386,33 @@ static __always_inline void core_rows(struct filter_key *k, const struct filter_
 {
 	const struct filter_class *t = c->core;
 
+	__u32 saddr = t[CORE_SADDR4].absent, daddr = t[CORE_DADDR4].absent, sport = t[CORE_SPORT].absent, dport = t[CORE_DPORT].absent;
+
 	k->core[CORE_PROTO] = class_row(c, &t[CORE_PROTO], family_index(k->family) << 8 | k->proto, c->stride, size);
-	k->core[CORE_SADDR4] = t[CORE_SADDR4].absent;
-	k->core[CORE_DADDR4] = t[CORE_DADDR4].absent;
-	if (k->family == 4) {
-		if (c->fields & FIELD_BIT(FIELD_SADDR4))
-			k->core[CORE_SADDR4] = class_row(c, &t[CORE_SADDR4], k->saddr[0] >> 32, c->stride, size);
-		if (c->fields & FIELD_BIT(FIELD_DADDR4))
-			k->core[CORE_DADDR4] = class_row(c, &t[CORE_DADDR4], k->daddr[0] >> 32, c->stride, size);
-	} else if (k->family == 6) {	/* in the same place: a packet has one family */
-		if (c->fields & FIELD_BIT(FIELD_SADDR6))
-			k->core[CORE_SADDR4] = filter_row(k, FIELD_SADDR6);
-		if (c->fields & FIELD_BIT(FIELD_DADDR6))
-			k->core[CORE_DADDR4] = filter_row(k, FIELD_DADDR6);
-	}
-	k->core[CORE_SPORT] = t[CORE_SPORT].absent;
-	k->core[CORE_DPORT] = t[CORE_DPORT].absent;
+	if (k->family == 4 && c->fields & FIELD_BIT(FIELD_SADDR4))
+		saddr = class_row(c, &t[CORE_SADDR4], k->saddr[0] >> 32, c->stride, size);
+	else if (k->family == 6 && c->fields & FIELD_BIT(FIELD_SADDR6))	/* in the same place: a packet has one family */
+		saddr = filter_row(k, FIELD_SADDR6);
+	k->core[CORE_SADDR4] = saddr;
+	if (k->family == 4 && c->fields & FIELD_BIT(FIELD_DADDR4))
+		daddr = class_row(c, &t[CORE_DADDR4], k->daddr[0] >> 32, c->stride, size);
+	else if (k->family == 6 && c->fields & FIELD_BIT(FIELD_DADDR6))
+		daddr = filter_row(k, FIELD_DADDR6);
+	k->core[CORE_DADDR4] = daddr;
 	if (k->has_ports && c->fields & FIELD_BIT(FIELD_SPORT))
-		k->core[CORE_SPORT] = class_row(c, &t[CORE_SPORT], k->ports >> 16, c->stride, size);
+		sport = class_row(c, &t[CORE_SPORT], k->ports >> 16, c->stride, size);
+	k->core[CORE_SPORT] = sport;
 	if (k->has_ports && c->fields & FIELD_BIT(FIELD_DPORT))
-		k->core[CORE_DPORT] = class_row(c, &t[CORE_DPORT], k->ports & 0xffff, c->stride, size);
-}
-
-static __always_inline int classify_by(struct filter_key *k, __u32 size)
-{
-	const struct filter_chain *c = filter_memory(k->chain, size);
-	long n;
-
-	if (!c)
-		return -1;
-	core_rows(k, c, size);
-	walk_begin(&k->walk, c->summary, c->words);
-	for (int i = 0; i < QUICK_STEPS && size != FILTER_LARGE; i++)	/* whose walk takes a multiple of a call anyway; the stack is short */
-		if (walk_step(k, c, &k->walk, size))
-			goto done;
-	n = size == FILTER_SMALL ? bpf_loop(MAX_STEPS, walk_small, &k, 0) : size == FILTER_MEDIUM ? bpf_loop(MAX_STEPS, walk_medium, &k, 0) :
-	    bpf_loop(MAX_STEPS, walk_large, &k, 0);
-	if (n >= MAX_STEPS)
-		return -1;
-done:
-	if (!k->found)
-		k->found = c->policy;
-	return 0;
-}
-
-/* First match of k->chain. Every packet gets an answer: the policy where no rule matches. 0 and k->found, or -1 when a table is missing. No functions of
- * their own: a call takes as long as half of what ten rules take, and some stack, of which programs at tc have none left. */
-static __always_inline int classify(struct filter_key *k)
-{
-	if (k->size == FILTER_SMALL)
-		return classify_by(k, FILTER_SMALL);
-	if (k->size == FILTER_MEDIUM)
-		return classify_by(k, FILTER_MEDIUM);
-	return classify_by(k, FILTER_LARGE);
+		dport = class_row(c, &t[CORE_DPORT], k->ports & 0xffff, c->stride, size);
+	k->core[CORE_DPORT] = dport;
 }
 
 /* ---- the packet's values */
 
 static __always_inline void filter_key_core(struct filter_key *k, const struct pkt *p)
 {
-	k->family = p->family;
-	k->proto = p->family ? p->proto : 0;
-	k->has_ports = !!(p->flags & PKT_PORTS);
-	k->ports = k->has_ports ? (__u32)bpf_ntohs(p->sport) << 16 | bpf_ntohs(p->dport) : 0;
+	KEY_PAIR(k, family, proto) = p->family | (p->family ? (__u64)p->proto << 32 : 0);
+	KEY_PAIR(k, ports, has_ports) = p->flags & PKT_PORTS ? (__u32)bpf_ntohs(p->sport) << 16 | bpf_ntohs(p->dport) | 1ull << 32 : 0;
 	if (p->family == 4) {
 		k->saddr[0] = (__u64)bpf_ntohl(p->saddr.v4) << 32;
 		k->daddr[0] = (__u64)bpf_ntohl(p->daddr.v4) << 32;
@@ -457,15 +431,19 @@ static __always_inline __u64 mac_value(const __u8 *m)
 	return (__u64)m[0] << 40 | (__u64)m[1] << 32 | (__u64)m[2] << 24 | (__u64)m[3] << 16 | (__u64)m[4] << 8 | m[5];
 }
 
-/* What few chains look at. `mac`: destination and source. */
-static __always_inline void filter_key_extra(struct filter_key *k, const struct pkt *p, const __u64 *mac)
+/* What few chains look at. */
+static __always_inline void filter_key_extra(PARSE_CONTEXT *ctx, struct filter_key *k, const struct pkt *p)
 {
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
 	filter_set(k, FIELD_IFNAME, program.name[0], program.name[1]);
 	if (p->vlans)
 		filter_set(k, FIELD_VLAN_ID, 0, p->vlan_id);
 	filter_set(k, FIELD_ETHER_TYPE, 0, bpf_ntohs(p->ether_type));
-	filter_set(k, FIELD_ETHER_DADDR, 0, mac[0]);
-	filter_set(k, FIELD_ETHER_SADDR, 0, mac[1]);
+	if (data + 12 <= end) {
+		filter_set(k, FIELD_ETHER_DADDR, 0, mac_value(data));
+		filter_set(k, FIELD_ETHER_SADDR, 0, mac_value(data + 6));
+	}
 	if (p->family && p->flags & PKT_PORTS && p->proto == 6)
 		filter_set(k, FIELD_TCP_FLAGS, 0, p->tcp_flags);
 	if (p->family && p->flags & PKT_ICMP) {
@@ -481,11 +459,11 @@ static __always_inline int is_lone(__u64 fields)
 }
 
 /* What is not in every chain: values, answers of sets, and the rows that they lead to. One branch away from those that do without. */
-static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, const struct filter_chain *c, const __u64 *mac,
-					   struct flow *f, struct quote *q)
+static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, const struct filter_chain *c, struct flow *f,
+					   struct quote *q)
 {
 	if (c->fields & FIELDS_EXTRA)
-		filter_key_extra(k, p, mac);
+		filter_key_extra(ctx, k, p);
 	if (c->fields & FIELD_BIT(FIELD_CT_STATE))
 		state_read(p, k, f, q);
 	if (c->fields & FIELDS_READ) {
@@ -507,54 +485,66 @@ static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, st
 		filter_rows(k, c->fields & FIELDS_EXTRA);
 }
 
-static __always_inline const struct filter_chain *filter_find(struct filter_key *k)
+/* 0 and k->found, -1 when a table is missing; 1 when the chain's memory is of another size. No functions of their own: a call takes as long as half of what ten
+ * rules take, and some stack, of which programs at tc have none left. Every packet gets an answer: the policy where no rule matches. */
+static __always_inline int classify_by(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, struct flow *f, struct quote *q, __u32 size)
 {
-	const struct filter_chain *c;
+	const struct filter_chain *c = filter_memory(k->chain, size);
+	long n;
 
-	k->size = FILTER_SMALL;
-	c = filter_memory(k->chain, FILTER_SMALL);
-	if (c)
-		return c;
-	k->size = FILTER_MEDIUM;
-	c = filter_memory(k->chain, FILTER_MEDIUM);
-	if (c)
-		return c;
-	k->size = FILTER_LARGE;
-	return filter_memory(k->chain, FILTER_LARGE);
+	if (!c)
+		return 1;
+	k->size = size;
+	if (asks(c, ~FIELDS_CORE))
+		filter_further(ctx, p, k, c, f, q);
+	core_rows(k, c, size);
+	walk_begin(&k->walk, c->summary, c->words);
+	for (int i = 0; i < QUICK_STEPS && size != FILTER_LARGE; i++)	/* whose walk takes a multiple of a call anyway; the stack is short */
+		if (walk_step(k, c, &k->walk, size))
+			goto done;
+	n = size == FILTER_SMALL ? bpf_loop(MAX_STEPS, walk_small, &k, 0) : size == FILTER_MEDIUM ? bpf_loop(MAX_STEPS, walk_medium, &k, 0) :
+	    bpf_loop(MAX_STEPS, walk_large, &k, 0);
+	if (n >= MAX_STEPS)
+		return -1;
+done:
+	if (!k->found)
+		k->found = c->policy;
+	return 0;
 }
 
-/* `mac`: destination and source; `f`: the flow of the packet, or NULL; `q`: of an ICMP error. NEXT: accepted, p->rule and p->cacheable say by what and for
- * how long. */
-static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt *p, __u64 active, __u32 chain, const __u64 *mac, struct flow *f,
-						 struct quote *q)
+/* First match of k->chain. */
+static __always_inline int classify(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, struct flow *f, struct quote *q)
 {
-	const struct filter_chain *c;
-	struct filter_key *k;
-	__u32 zero = 0;
+	int none = classify_by(ctx, p, k, f, q, FILTER_SMALL);
 
-	p->rule = 0;
-	p->cacheable = 1;
-	if (!has(FEATURE_FILTER) || !active_generation(active))
+	if (none > 0)
+		none = classify_by(ctx, p, k, f, q, FILTER_MEDIUM);
+	if (none > 0)
+		none = classify_by(ctx, p, k, f, q, FILTER_LARGE);
+	return none;
+}
+
+/* `f`: the flow of the packet, or NULL; `q`: of an ICMP error. NEXT: accepted, p->rule and p->cacheable say by what and for
+ * how long. */
+static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt *p, __u64 active, __u32 chain, struct flow *f, struct quote *q)
+{
+	struct filter_key *k;
+
+	if (!has(FEATURE_FILTER) || !active_generation(active)) {
+		p->cacheable = 1;
 		return NEXT;
-	k = bpf_map_lookup_elem(&filter_scratch, &zero);
+	}
+	k = bpf_map_lookup_elem(&filter_scratch, &first_element);
 	if (!k)
 		return drop(p, DROP_INTERNAL);
 	k->chain = active_slot(active) << 1 | chain;
-	c = filter_find(k);
-	if (!c)
-		return drop(p, DROP_INTERNAL);
 	k->present = 0;
-	k->packets = p->packets;
-	k->bytes = p->ip_bytes ? p->ip_bytes : p->len;
-	k->position = ~0u;
-	k->from = 0;
-	k->found = 0;
-	k->cacheable = 1;
+	KEY_PAIR(k, packets, bytes) = p->packets | (__u64)(p->ip_bytes ? p->ip_bytes : p->len) << 32;
+	KEY_PAIR(k, position, from) = ~0u;
+	KEY_PAIR(k, found, cacheable) = 1ull << 32;
 	k->noted = 0;
 	filter_key_core(k, p);
-	if (asks(c, ~FIELDS_CORE))
-		filter_further(ctx, p, k, c, mac, f, q);
-	if (classify(k))
+	if (classify(ctx, p, k, f, q))
 		return drop(p, DROP_INTERNAL);
 	p->rule = k->found & RULE_ID_MASK;
 	p->cacheable = k->cacheable && !(k->found & RULE_VARIANT_BIT);

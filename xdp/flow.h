@@ -123,8 +123,7 @@ struct {
 /* The flow of the packet that an ICMP error is about; 0: not known. */
 static __always_inline struct flow *flow_quoted(const struct pkt *p, const struct quote *q)
 {
-	__u32 zero = 0;
-	struct flow_key *k = bpf_map_lookup_elem(&quoted_scratch, &zero);
+	struct flow_key *k = bpf_map_lookup_elem(&quoted_scratch, &first_element);
 
 	if (!k)
 		return 0;
@@ -198,8 +197,7 @@ static __always_inline void flow_remember(struct flow *f, const struct pkt *p, _
 /* May this CPU open another flow in this jiffy? */
 static __always_inline int flow_budget_take(void)
 {
-	__u32 zero = 0;
-	struct flow_budget *b = bpf_map_lookup_elem(&flow_budget, &zero);
+	struct flow_budget *b = bpf_map_lookup_elem(&flow_budget, &first_element);
 	__u64 now = bpf_jiffies64();
 
 	if (!b)

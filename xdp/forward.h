@@ -37,12 +37,11 @@ static __always_inline int handover(struct xdp_md *ctx, struct pkt *p, __u32 bac
 /* The mark of a packet that goes up to the host: tc gives it to the skb. */
 static __noinline int handover_mark(struct xdp_md *ctx, struct pkt *p)
 {
-	__u32 zero = 0;
 	__u64 *lost;
 
 	if (!handover(ctx, p, 0))
 		return 0;
-	lost = bpf_map_lookup_elem(&mark_lost, &zero);
+	lost = bpf_map_lookup_elem(&mark_lost, &first_element);
 	if (lost)
 		++*lost;
 	return 0;

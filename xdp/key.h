@@ -47,6 +47,7 @@ struct filter_key {
 	__u32 lone;		/* row of the only further field, 0: there are others */
 	struct filter_walk walk;
 	__u32 word;		/* filter_extra()'s */
+	__u32 pad;
 	__u32 position;		/* of the rule found */
 	__u32 from;		/* rules before are passed by */
 	__u32 found;		/* its entry; 0: none yet */
@@ -57,6 +58,13 @@ struct filter_key {
 	};
 	__u32 log[FILTER_LOGS];	/* entries, for log.h */
 };
+
+/* Two members of 32 bits that are written at once. */
+#define KEY_PAIR(k, first, second) (*({ \
+	_Static_assert(__builtin_offsetof(struct filter_key, first) % 8 == 0 && \
+		       __builtin_offsetof(struct filter_key, second) == __builtin_offsetof(struct filter_key, first) + 4, "a word"); \
+	(word_of_key *)&(k)->first; }))
+typedef __u64 __attribute__((may_alias)) word_of_key;
 
 /* Too large for the stack; nothing on this CPU classifies while another packet does. */
 #ifdef __bpf__

@@ -23,9 +23,7 @@ static __always_inline int log_wanted(__u64 *until)
 
 static __always_inline struct log_follow *log_followed(void)
 {
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&log_follow, &zero);
+	return bpf_map_lookup_elem(&log_follow, &first_element);
 }
 
 static __always_inline int log_budget_take(struct log_counts *c)
@@ -67,8 +65,7 @@ static __always_inline void log_fill(PARSE_CONTEXT *ctx, struct log_record *r, c
 /* One record. `how`: hook << 24 | kind << 16 | verdict << 8 | reason. */
 __noinline int log_send(PARSE_CONTEXT *ctx, const struct pkt *p, __u32 rule, __u32 how)
 {
-	__u32 zero = 0;
-	struct log_counts *c = bpf_map_lookup_elem(&log_counts, &zero);
+	struct log_counts *c = bpf_map_lookup_elem(&log_counts, &first_element);
 	struct log_record *r;
 
 	if (!p || !c || !log_budget_take(c))
@@ -130,8 +127,7 @@ static __always_inline void log_note(struct filter_key *k, __u32 entry)
 /* Has this packet, which a rule dropped, a record already? A dropped packet was classified, on this CPU, just now. */
 static __always_inline int log_told(const struct pkt *p, const struct log_follow *f)
 {
-	__u32 zero = 0;
-	const struct filter_key *k = bpf_map_lookup_elem(&filter_scratch, &zero);
+	const struct filter_key *k = bpf_map_lookup_elem(&filter_scratch, &first_element);
 
 	return (p->reason == DROP_RULE || p->reason == DROP_REJECT) && f->statements_until && k && k->found & RULE_LOG_BIT;
 }

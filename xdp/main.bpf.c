@@ -41,11 +41,8 @@ static __noinline int parse_buffers(struct xdp_md *ctx, struct pkt *p, struct qu
 static __always_inline enum verdict stage_parse(struct xdp_md *ctx, struct pkt *p, struct quote *q)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	int why;
+	int why = parse_frame(ctx, p, q, end - data, 1);
 
-	p->frame_len = p->len = end - data;
-	p->packets = 1;
-	why = parse(ctx, p, q);
 	if (why || !p->family)
 		why = parse_buffers(ctx, p, q, why);
 	return why ? drop(p, why) : NEXT;
@@ -61,7 +58,6 @@ static __always_inline enum verdict stage_decap(struct xdp_md *ctx, struct pkt *
 		return NEXT;
 	if (decap(ctx, p))
 		return drop(p, DROP_DECAP);
-	__builtin_memset(p, 0, sizeof(*p));
 	v = stage_parse(ctx, p, q);
 	p->len = len;
 	p->ip_bytes = ip_bytes;
@@ -72,7 +68,7 @@ static __always_inline int receive(struct xdp_md *ctx)
 {
 	struct decision_context *d = decision_context();
 	__u64 active = active_now();
-	struct pkt p = {};
+	struct pkt p;
 	struct decided r = {};
 	__u32 ifindex = 0;
 	enum verdict v;

@@ -43,8 +43,7 @@ __noinline int filter_mark(struct filter_key *k, __u32 entry, __u32 place)
 /* The mark of the packet that was classified on this CPU just now. */
 static __always_inline __u32 mark_classified(void)
 {
-	__u32 zero = 0;
-	const struct filter_key *k = bpf_map_lookup_elem(&filter_scratch, &zero);
+	const struct filter_key *k = bpf_map_lookup_elem(&filter_scratch, &first_element);
 
 	return k ? mark_now(k) : 0;
 }

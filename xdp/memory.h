@@ -9,7 +9,6 @@ static __always_inline const void *filter_memory(__u32 chain, __u32 size)
 {
 	void *outer = size == FILTER_SMALL ? (void *)&filter_small : size == FILTER_MEDIUM ? (void *)&filter_medium : (void *)&filter_large;
 	void *inner = bpf_map_lookup_elem(outer, &chain);
-	__u32 zero = 0;
 
-	return inner ? bpf_map_lookup_elem(inner, &zero) : 0;
+	return inner ? bpf_map_lookup_elem(inner, &first_element) : 0;
 }

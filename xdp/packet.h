@@ -41,25 +41,32 @@ struct beside {			/* what the hook knows beside the bytes: beside() of each hook
 	__u8 tagged;
 };
 
+/* Words of 64 bits, each of which the parser writes at once where it can. */
 struct pkt {
 	__u32 len;		/* frame bytes, all segments of a GSO skb with their headers */
 	__u32 ip_bytes;		/* IP bytes of the same; 0: not IP */
+
 	__u32 packets;		/* on the wire: segments of a GSO skb, else 1 */
 	__u32 frame_len;	/* bytes of this buffer, frags included */
+
 	__u32 total;		/* IP bytes of this buffer; ip_bytes differs for GSO and for what came encapsulated */
+	__be32 frag_id;		/* PKT_FRAGMENT */
+
 	__u16 l3, l4, payload;	/* 0: none */
 	__be16 ether_type;	/* outermost, as it stands behind the MAC addresses */
+
 	__be16 l3_type;		/* behind the VLAN tags */
 	__u16 vlan_id;		/* outermost tag; meaningful if vlans */
 	__u8 vlans;		/* tags: 0, 1, 2 */
 	__u8 family;		/* 4, 6, 0: not IP */
 	__u8 proto;		/* layer 4 protocol, behind extension headers */
 	__u8 tos;
+
 	__u8 flags;		/* enum packet_flag */
 	__u8 tcp_flags;
 	__u8 icmp_type, icmp_code;
 	__be16 sport, dport;	/* PKT_PORTS; ICMP echo: the identifier in both */
-	__be32 frag_id;		/* PKT_FRAGMENT */
+
 	union ip_addr saddr, daddr;
 
 	/* the stages' part */
@@ -71,4 +78,10 @@ struct pkt {
 	__u8 cacheable;		/* the rule holds for the whole direction of the flow */
 	__u8 marked;		/* rules set the mark: mark.h */
 	__u8 reject;		/* enum reject: the answer to a packet that is dropped */
+	__u16 pad;
 };
+
+#define PKT_WORD(p, member) (((word_of_pkt *)(p))[__builtin_offsetof(struct pkt, member) / 8])
+typedef __u64 __attribute__((may_alias)) word_of_pkt;
+
+_Static_assert(sizeof(struct pkt) == 96 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "whole words, the first member in the low bits");

@@ -5,6 +5,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
 #include "../maps/datapath.h"
+#include "words.h"
 
 const volatile struct program_config program SEC(".rodata.program") = {};
 
@@ -16,8 +17,7 @@ static __always_inline int has(enum feature f)
 /* The configuration in force; read once a packet, so that all stages see the same one. */
 static __always_inline __u64 active_now(void)
 {
-	__u32 zero = 0;
-	struct control *c = bpf_map_lookup_elem(&control, &zero);
+	struct control *c = bpf_map_lookup_elem(&control, &first_element);
 
 	return c ? *(volatile __u64 *)&c->active : 0;
 }

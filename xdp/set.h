@@ -97,9 +97,8 @@ __noinline int set_key(struct filter_key *k)
 static __always_inline void *set_memory(void *outer, __u32 index)
 {
 	void *inner = bpf_map_lookup_elem(outer, &index);
-	__u32 zero = 0;
 
-	return inner ? bpf_map_lookup_elem(inner, &zero) : 0;
+	return inner ? bpf_map_lookup_elem(inner, &first_element) : 0;
 }
 
 static __always_inline __u64 set_mask(__u32 length)

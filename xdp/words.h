@@ -5,6 +5,8 @@
 #include <linux/types.h>
 #ifdef __bpf__
 #include <bpf/bpf_helpers.h>
+
+static const __u32 first_element = 0;	/* key of arrays of one: not stored for each lookup */
 #else
 #include <sys/cdefs.h>
 #endif
