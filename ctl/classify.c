@@ -3,6 +3,7 @@
 #include <string.h>
 #include "../maps/limit.h"
 #include "../maps/mark.h"
+#include "../xdp/scan.h"
 #include "compile.h"
 
 struct packet {
@@ -185,6 +186,22 @@ static int walk_word(const struct filter_chain *c, uint32_t at, uint64_t units, 
 		}
 	}
 	return 0;
+}
+
+bool compiled_scan(uint32_t *entry, const struct compiled *compiled, int chain, const struct field_values *v)
+{
+	const struct filter_chain *c = (const struct filter_chain *)compiled->chain[chain].v;
+	const struct filter_scans *s = (const void *)((const char *)c + FILTER_SCAN_AT);
+	struct packet p = packet_of(v);
+	uint64_t numbers = scan_numbers(p.has_ports ? p.ports >> 16 : SCAN_ANY, p.has_ports ? p.ports & 0xffff : SCAN_ANY, p.proto);
+
+	if (p.family == 4 && c->scans & FILTER_SCAN4)
+		*entry = scan4(s->v4, p.saddr[0] | p.daddr[0] >> 32, numbers);
+	else if (p.family == 6 && c->scans & FILTER_SCAN6)
+		*entry = scan6(s->v6, p.saddr, p.daddr, numbers);
+	else
+		return false;
+	return true;
 }
 
 uint32_t compiled_classify(const struct compiled *compiled, int chain, struct field_values *v)

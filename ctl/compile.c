@@ -10,6 +10,7 @@
 #include "flatten.h"
 #include "lookup.h"
 #include "patch.h"
+#include "scan.h"
 #include "settable.h"
 #include "tables.h"
 #include "unit.h"
@@ -158,6 +159,7 @@ static int compile_chain(struct memory *w, const struct config *config, const st
 	if (err)
 		return err;
 	memory_take(w, sizeof(struct filter_chain) / 8);
+	scan_store(w, &rows, policy_entry(config, which));
 	patch_prepare(w, rows.starts, rows.n_starts);
 	err = compile_rows(w, config, raws, &rows, policy_entry(config, which), rows.n > ungrouped);
 	if (!err && memory_bytes(w) > FILTER_LARGE)

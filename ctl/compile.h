@@ -33,6 +33,9 @@ u128 field_value(const struct field_values *v, enum filter_field f);
  * rules set it to. */
 uint32_t compiled_classify(const struct compiled *c, int chain, struct field_values *v);
 
+/* The short way to the same entry; false: the chain or the packet has none. */
+bool compiled_scan(uint32_t *entry, const struct compiled *c, int chain, const struct field_values *v);
+
 /* The language's meaning on the model itself, rule after rule: the oracle of the above. */
 uint32_t model_classify(const struct config *c, int chain, struct field_values *v);
 

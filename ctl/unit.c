@@ -163,26 +163,31 @@ static void add_parts(struct units *u, const struct cut *c, uint32_t row, uint32
 	}
 }
 
+bool units_cut(struct units *u, const struct row *r, uint32_t index, int family)
+{
+	const struct constraints *k = &r->k;
+	static struct cut c;
+
+	if (!asks_family(k, family))
+		return true;
+	if (!cut_rule(&c, k, family))
+		return false;
+	add_parts(u, &c, index, r->entry, k->used & (FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT)));
+	return true;
+}
+
 /* Cut a row into parts for the groups of each family it may match. False: it must stay by itself. */
 static bool row_parts(struct units *u, const struct row *r, uint32_t index)
 {
-	const struct constraints *k = &r->k;
-	bool needs_ports = k->used & (FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT)), is_ip = k->used & ~FIELD_BIT(FIELD_FAMILY);
+	bool is_ip = r->k.used & ~FIELD_BIT(FIELD_FAMILY);
 	uint32_t had = u->n_parts;
-	static struct cut c;
 
-	if (r->entry & (RULE_CONTINUE_BIT | RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT) || k->used & FIELDS_EXTRA || !is_ip)
+	if (r->entry & (RULE_CONTINUE_BIT | RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT) || r->k.used & FIELDS_EXTRA || !is_ip)
 		return false;
-	for (int family = 4; family <= 6; family += 2) {
-		if (!asks_family(k, family))
-			continue;
-		if (!cut_rule(&c, k, family)) {
-			u->n_parts = had;
-			return false;
-		}
-		add_parts(u, &c, index, r->entry, needs_ports);
-	}
-	return true;
+	if (units_cut(u, r, index, 4) && units_cut(u, r, index, 6))
+		return true;
+	u->n_parts = had;
+	return false;
 }
 
 /* ---- shapes */

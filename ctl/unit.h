@@ -42,4 +42,7 @@ enum { UNITS_UNGROUPED = 2048 };
 /* `grouped`: whether to group at all. Units are at most FILTER_MAX_UNITS, or EXIT_FAILED after fail(). */
 int units_make(struct units *u, const struct rows *rows, bool grouped);
 uint32_t part_hash(const struct filter_group *g, const struct part *p);	/* its bucket */
+
+/* Append the parts of a row for packets of a family (4 or 6), none where it matches none of them. False: they would be too many. */
+bool units_cut(struct units *u, const struct row *r, uint32_t index, int family);
 void units_free(struct units *u);

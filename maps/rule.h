@@ -139,7 +139,7 @@ struct filter_chain {
 	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position, 0: at the next; << 32: place of its statements (compile.c) */
 	__u32 lookups;		/* FILTER_LOOKUPS of struct set_lookup (set.h), for each field of FIELDS_SET */
 	__u32 starts;		/* ctl/patch.c: which row a rule begins with */
-	__u32 pad;
+	__u32 scans;		/* FILTER_SCAN4, FILTER_SCAN6 */
 	__u32 groups;		/* struct filter_group */
 	__u32 policy;		/* as an entry: id and verdict */
 	__u32 units, rules;
@@ -198,6 +198,39 @@ struct filter_record6 {			/* addresses as two words, high one first */
 	__u8 sshift[2], dshift[2];	/* bits left open of each word, 0 to 64 */
 	__u32 pad;
 };
+
+/* A short chain of plain rules needs no tables: FILTER_SCAN_MOST records at most of each family stand at FILTER_SCAN_AT of its memory and are compared one after the other.
+ * A rule is as many records as it has combinations of prefixes and ranges; behind the last one stands one that holds always, with the policy. Ports and
+ * protocol are three numbers side by side in a word: one subtraction tells of all of them whether they are large enough, another whether they are small enough. */
+#define FILTER_SCAN_MOST 64
+#define FILTER_SCAN_AT 1024
+enum { FILTER_SCAN4 = 1, FILTER_SCAN6 = 2 };
+enum { SCAN_SPORT = 0, SCAN_DPORT = 20, SCAN_PROTO = 40 };	/* bits where they begin */
+#define SCAN_ANY 0x1ffffull		/* most of such a number; of the ports of a packet that has none */
+#define SCAN_GUARDS ((1ull << SCAN_SPORT | 1ull << SCAN_DPORT | 1ull << SCAN_PROTO) * (SCAN_ANY + 1))
+
+struct filter_scan {
+	__u64 from;			/* the three numbers */
+	__u64 to;			/* the same, and twice SCAN_GUARDS */
+	__u64 entry;			/* RULE_* bits and id */
+};
+
+struct filter_scan4 {
+	struct filter_scan rule;
+	__u64 mask, value;		/* source << 32 | destination */
+};
+
+struct filter_scan6 {
+	struct filter_scan rule;
+	__u64 mask[4], value[4];	/* source, destination, high words first */
+};
+
+struct filter_scans {
+	struct filter_scan4 v4[FILTER_SCAN_MOST + 1];
+	struct filter_scan6 v6[FILTER_SCAN_MOST + 1];
+};
+
+_Static_assert(sizeof(struct filter_chain) <= FILTER_SCAN_AT, "behind it");
 
 #define FILTER_RECORDS 2		/* a bucket: one cache line, or two */
 struct filter_bucket4 { struct filter_record4 record[FILTER_RECORDS]; };

@@ -29,7 +29,8 @@ def status(lab):
 
 
 def pings(lab):
-    return " 3 received" in lab.run_in("a", "ping", "-c", "3", "-i", "0.01", "-W", "2", "10.3.0.2").stdout
+    """Packets pass. Three of three, and not at the first try if need be: where other tests fill the backlog of a CPU, the kernel drops some."""
+    return any(" 3 received" in lab.run_in("a", "ping", "-c", "3", "-i", "0.01", "-W", "2", "10.3.0.2", check=False).stdout for _ in range(3))
 
 
 def refused(lab, code, text, *words, **kw):

@@ -221,8 +221,31 @@ static void add_rule(struct text *t, int chain)
 	add_decision(t, chain);
 }
 
-/* Rules that contradict themselves are refused: others take their place. */
-static void random_config(struct config *c, int n_rules)
+/* Of addresses, ports and protocol alone, and it decides. */
+static void add_plain_rule(struct text *t)
+{
+	static const char *const verdicts[] = { "accept", "drop", "counter drop", "reject", "return" };
+	int family = below(3) ? 4 : 6;
+	enum config_key keys[4];
+	int n = 0;
+
+	if (below(2))
+		keys[n++] = family == 4 ? KEY_IP_SADDR : KEY_IP6_SADDR;
+	if (below(2))
+		keys[n++] = family == 4 ? KEY_IP_DADDR : KEY_IP6_DADDR;
+	if (below(2))
+		keys[n++] = (enum config_key[]){ KEY_TCP_SPORT, KEY_UDP_SPORT, KEY_META_L4PROTO, KEY_META_NFPROTO, KEY_TH_SPORT }[below(5)];
+	if (below(2))
+		keys[n++] = (enum config_key[]){ KEY_TCP_DPORT, KEY_UDP_DPORT, KEY_TH_DPORT }[below(3)];
+	for (int i = 0; i < n; i++) {
+		add(t, "%s ", config_key_text[keys[i]]);
+		add_operand(t, config_key_type[keys[i]]);
+	}
+	add(t, "%s\n", verdicts[below(5)]);
+}
+
+/* Rules that contradict themselves are refused: others take their place. `plain`: of the kind that short chains are scanned for. */
+static void random_config(struct config *c, int n_rules, bool plain)
 {
 	struct text *t = must(malloc(sizeof(*t)));
 
@@ -239,7 +262,10 @@ static void random_config(struct config *c, int n_rules)
 		fail_msg("%s\n%s", fail_message(), t->s);
 	for (int tries = 0, chain = -1; c->chains[CHAIN_INGRESS].n_rules < n_rules; chain = below(4) ? -1 : (int)below(USERS)) {
 		t->n = 0;
-		add_rule(t, tries++ > 20 * n_rules ? -1 : chain);
+		if (plain)
+			chain = -1, add_plain_rule(t);
+		else
+			add_rule(t, tries++ > 20 * n_rules ? -1 : chain);
 		if (config_add_rule(c, chain < 0 ? CHAIN_INGRESS : CHAIN_COUNT + chain, -1, t->s))
 			fail_clear();
 	}
@@ -554,19 +580,26 @@ static uint32_t naive_classify(const struct config *c, struct field_values *v, b
 /* ---- tests */
 
 struct tally {
-	uint32_t packets, by_rule, deep, marked;
+	uint32_t packets, by_rule, deep, marked, scanned;
 };
 
 static void check_packet(const struct config *c, const struct compiled *out, const struct raws *raws, struct tally *t)
 {
 	struct field_values v, by_tables, by_model, by_naive;
-	uint32_t got, model, naive;
+	uint32_t got, model, naive, scanned;
 	bool drops;
 
 	random_packet(c, &v);
 	lookups_answer(&v, raws);
 	by_tables = by_model = by_naive = v;
 	got = compiled_classify(out, CHAIN_INGRESS, &by_tables);
+	if (compiled_scan(&scanned, out, CHAIN_INGRESS, &v)) {
+		if (scanned != got) {
+			config_print(stderr, c);
+			fail_msg("scan %#x, tables %#x for a packet with fields %#llx", scanned, got, (unsigned long long)v.present);
+		}
+		t->scanned++;
+	}
 	model = model_classify(c, CHAIN_INGRESS, &by_model);
 	naive = naive_classify(c, &by_naive, &drops);
 	if (by_tables.lo[FIELD_MARK] != by_naive.lo[FIELD_MARK] || by_model.lo[FIELD_MARK] != by_naive.lo[FIELD_MARK]) {
@@ -586,14 +619,14 @@ static void check_packet(const struct config *c, const struct compiled *out, con
 	t->deep += naive >= RULE_FIRST + 20;
 }
 
-static void check_config(int n_rules, struct tally *tally)
+static void check_config(int n_rules, bool plain, struct tally *tally)
 {
 	struct compiled out;
 	struct raws raws;
 	struct config c;
 	uint32_t id = RULE_FIRST;
 
-	random_config(&c, n_rules);
+	random_config(&c, n_rules, plain);
 	for (int k = 0; k < config_n_chains(&c); k++)
 		for (int i = 0; i < config_chain(&c, k)->n_rules; i++)
 			config_chain(&c, k)->rules[i].id = id++;
@@ -601,7 +634,7 @@ static void check_config(int n_rules, struct tally *tally)
 		fail_clear();
 		config_free(&c);
 		assert_true(n_rules > 100);
-		check_config(n_rules / 2, tally);
+		check_config(n_rules / 2, plain, tally);
 		return;
 	}
 	raws_of(&raws, &c);
@@ -620,12 +653,24 @@ static void agrees_with_the_model_on_random_rules(void **unused)
 
 	(void)unused;
 	for (int i = 0; i < RULE_SETS * rounds; i++)
-		check_config(i < 4 ? i : (int)below(i % 3 ? 60 : 300) + 1, &tally);
+		check_config(i < 4 ? i : (int)below(i % 3 ? 60 : 300) + 1, false, &tally);
 	print_message("%u packets, %u decided by a rule, %u by one behind the twentieth\n", tally.packets, tally.by_rule, tally.deep);
 	assert_int_equal(tally.packets, RULE_SETS * PACKETS * rounds);
 	assert_true(tally.by_rule > tally.packets / 4);		/* the packets do meet the rules */
 	assert_true(tally.marked > tally.packets / 20);
 	assert_true(tally.deep > tally.packets / 50);
+}
+
+static void scans_short_chains_as_the_model_reads_them(void **unused)
+{
+	struct tally tally = {};
+
+	(void)unused;
+	for (int i = 0; i < RULE_SETS; i++)
+		check_config(i % 20, true, &tally);
+	print_message("%u packets, %u of them scanned, %u decided by a rule\n", tally.packets, tally.scanned, tally.by_rule);
+	assert_true(tally.scanned > tally.packets / 8);
+	assert_true(tally.by_rule > tally.packets / 4);
 }
 
 /* ---- single changes: patched tables against both oracles, after each */
@@ -752,7 +797,7 @@ static void one_change_at_a_time_answers_as_a_compile_does(void **unused)
 	for (int i = 0; i < SEQUENCES * rounds; i++) {
 		struct changes s = { .id = RULE_FIRST, .grouping = below(2) ? INT32_MAX : 0 };
 
-		random_config(&s.config, below(i % 3 ? 70 : 200) + 1);
+		random_config(&s.config, below(i % 3 ? 70 : 200) + 1, false);
 		for (int k = 0; k < config_n_chains(&s.config); k++)
 			for (int r = 0; r < config_chain(&s.config, k)->n_rules; r++)
 				config_chain(&s.config, k)->rules[r].id = s.id++;
@@ -936,6 +981,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_the_model_on_random_rules),
+		cmocka_unit_test(scans_short_chains_as_the_model_reads_them),
 		cmocka_unit_test(one_change_at_a_time_answers_as_a_compile_does),
 		cmocka_unit_test(decides_by_what_the_sentence_says),
 		cmocka_unit_test(reaches_the_ends_of_addresses),

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "row.h"
 #include "rule.h"
+#include "scan.h"
 #include "set.h"
 #include "state.h"
 #include "walk.h"
@@ -133,16 +134,54 @@ static __always_inline int classify(PARSE_CONTEXT *ctx, struct pkt *p, struct fi
 	return none;
 }
 
+/* The entry that a short chain of plain rules has for the packet, without tables and notes. 0: the chain or the packet is another one. */
+static __always_inline __u32 filter_scan(const struct pkt *p, __u32 chain)
+{
+	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL);
+	const struct filter_scans *s;
+	__u64 numbers;
+
+	if (!c || !c->scans)
+		return 0;
+	s = (const void *)c + FILTER_SCAN_AT;
+	asm volatile("" : "+r"(s));	/* and not before c is known to be there */
+	numbers = p->flags & PKT_PORTS ? scan_numbers(bpf_ntohs(p->sport), bpf_ntohs(p->dport), p->proto) : scan_numbers(SCAN_ANY, SCAN_ANY, p->proto);
+	if (p->family == 4 && c->scans & FILTER_SCAN4)
+		return scan4(s->v4, (__u64)bpf_ntohl(p->saddr.v4) << 32 | bpf_ntohl(p->daddr.v4), numbers);
+	if (p->family == 6 && c->scans & FILTER_SCAN6) {
+		__u64 saddr[] = { bpf_be64_to_cpu(p->saddr.w[0]), bpf_be64_to_cpu(p->saddr.w[1]) };
+		__u64 daddr[] = { bpf_be64_to_cpu(p->daddr.w[0]), bpf_be64_to_cpu(p->daddr.w[1]) };
+
+		return scan6(s->v6, saddr, daddr, numbers);
+	}
+	return 0;
+}
+
+/* What rule `entry` says of the packet. */
+static __always_inline enum verdict filter_decided(struct pkt *p, __u32 entry)
+{
+	p->rule = entry & RULE_ID_MASK;
+	rule_count(p->rule, p);
+	if (!(entry & RULE_DROP_BIT))
+		return NEXT;
+	if (says(entry, RULE_REJECT_MOST << RULE_REJECT_SHIFT))
+		p->reject = entry >> RULE_REJECT_SHIFT & RULE_REJECT_MOST;
+	return drop(p, p->rule < RULE_FIRST ? DROP_POLICY : p->reject ? DROP_REJECT : DROP_RULE);
+}
+
 /* `f`: the flow of the packet, or NULL; `q`: of an ICMP error. NEXT: accepted, p->rule and p->cacheable say by what and for
  * how long. */
 static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt *p, __u64 active, __u32 chain, struct flow *f, struct quote *q)
 {
 	struct filter_key *k;
+	__u32 entry;
 
-	if (!has(FEATURE_FILTER) || !active_generation(active)) {
-		p->cacheable = 1;
+	p->cacheable = 1;
+	if (!has(FEATURE_FILTER) || !active_generation(active))
 		return NEXT;
-	}
+	entry = filter_scan(p, active_slot(active) << 1 | chain);
+	if (entry && !has(FEATURE_MUTE))	/* else the notes are wanted, for `rule test` */
+		return filter_decided(p, entry);
 	k = bpf_map_lookup_elem(&filter_scratch, &first_element);
 	if (!k)
 		return drop(p, DROP_INTERNAL);
@@ -155,17 +194,13 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	filter_key_core(k, p);
 	if (classify(ctx, p, k, f, q))
 		return drop(p, DROP_INTERNAL);
-	p->rule = k->found & RULE_ID_MASK;
+	if (entry)
+		k->found = entry;
 	p->cacheable = k->cacheable && !(k->found & RULE_VARIANT_BIT);
-	rule_count(p->rule, p);
 	if (says(k->noted, ~0u) || says(k->found, RULE_LOG_BIT)) {
 		p->marked = k->marked;
 		if (k->n_logs || k->found & RULE_LOG_BIT)
 			log_rules(ctx, p, k);
 	}
-	if (!(k->found & RULE_DROP_BIT))
-		return NEXT;
-	if (says(k->found, RULE_REJECT_MOST << RULE_REJECT_SHIFT))
-		p->reject = k->found >> RULE_REJECT_SHIFT & RULE_REJECT_MOST;
-	return drop(p, p->rule < RULE_FIRST ? DROP_POLICY : p->reject ? DROP_REJECT : DROP_RULE);
+	return filter_decided(p, k->found);
 }

@@ -124,12 +124,13 @@ static __always_inline void log_note(struct filter_key *k, __u32 entry)
 	k->n_logs += entry / RULE_LOG_BIT & 1;
 }
 
-/* Has this packet, which a rule dropped, a record already? A dropped packet was classified, on this CPU, just now. */
+/* Has this packet, which a rule dropped, a record already? A dropped packet was classified, on this CPU, just now; if by scan.h, the notes are another's. */
 static __always_inline int log_told(const struct pkt *p, const struct log_follow *f)
 {
 	const struct filter_key *k = bpf_map_lookup_elem(&filter_scratch, &first_element);
 
-	return (p->reason == DROP_RULE || p->reason == DROP_REJECT) && f->statements_until && k && k->found & RULE_LOG_BIT;
+	return (p->reason == DROP_RULE || p->reason == DROP_REJECT) && f->statements_until && k && k->found & RULE_LOG_BIT &&
+	       (k->found & RULE_ID_MASK) == p->rule;
 }
 
 __noinline int log_send_drop(PARSE_CONTEXT *ctx, const struct pkt *p, __u32 hook)

@@ -13,8 +13,10 @@ static const __u32 first_element = 0;	/* key of arrays of one: not stored for ea
 
 #ifdef __clang__
 #define ROLLED _Pragma("clang loop unroll(disable)")	/* a loop stays one: unrolled it would take more stack than there is */
+#define UNROLLED _Pragma("unroll")
 #else
 #define ROLLED
+#define UNROLLED
 #endif
 
 static __always_inline const __u64 *word_at(const void *m, __u64 i, __u32 size)
