@@ -197,6 +197,8 @@ bool compiled_scan(uint32_t *entry, const struct compiled *compiled, int chain, 
 
 	if (p.family == 4 && c->scans & FILTER_SCAN4)
 		*entry = scan4(s->v4, p.saddr[0] | p.daddr[0] >> 32, numbers);
+	else if (p.family == 4 && c->scans & FILTER_TREE4)
+		*entry = scan_tree4(c, p.saddr[0] | p.daddr[0] >> 32, numbers, FILTER_MEDIUM);
 	else if (p.family == 6 && c->scans & FILTER_SCAN6)
 		*entry = scan6(s->v6, p.saddr, p.daddr, numbers);
 	else

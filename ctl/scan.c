@@ -3,6 +3,8 @@
 #include <string.h>
 #include "scan.h"
 
+_Static_assert(RULE_LIMIT_BIT >> 2 * SCAN_ENTRY_BITS == 1, "plain entries are below it");
+
 /* What a record can say. Rules that do more than decide go the long way, and the chain with them: the order is the same for all. */
 static bool is_plain(const struct row *r)
 {
@@ -18,34 +20,44 @@ static void mask_words(__u64 mask[2], int length)
 
 static void write_numbers(struct filter_scan *to, const struct part *p)
 {
-	uint64_t sport = p->sport[1], dport = p->dport[1], proto = p->proto_mask ? p->proto : SCAN_ANY;
+	uint64_t sport = p->sport[1], dport = p->dport[1], proto = p->proto_mask ? p->proto : 255;
 
 	if (!p->needs_ports)
 		sport = dport = SCAN_ANY;
 	to->from = (uint64_t)p->sport[0] << SCAN_SPORT | (uint64_t)p->dport[0] << SCAN_DPORT | (uint64_t)p->proto << SCAN_PROTO;
 	to->to = (sport << SCAN_SPORT | dport << SCAN_DPORT | proto << SCAN_PROTO) + 2 * SCAN_GUARDS;
-	to->entry = p->entry;
+	to->from |= (uint64_t)p->entry << SCAN_ENTRY;
+	to->to |= (uint64_t)(p->entry >> SCAN_ENTRY_BITS) << SCAN_ENTRY;
 }
 
-static void write_part(struct filter_scans *s, int n, const struct part *p)
+void scan_record4(struct filter_scan4 *to, const struct part *p)
 {
 	__u64 smask[2], dmask[2];
 
 	mask_words(smask, p->slength);
 	mask_words(dmask, p->dlength);
-	if (p->family == 4) {
-		s->v4[n].mask = smask[0] | dmask[0] >> 32;
-		s->v4[n].value = (p->saddr[0] & smask[0]) | (p->daddr[0] & dmask[0]) >> 32;
-		write_numbers(&s->v4[n].rule, p);
-		return;
-	}
+	to->mask = smask[0] | dmask[0] >> 32;
+	to->value = (p->saddr[0] & smask[0]) | (p->daddr[0] & dmask[0]) >> 32;
+	write_numbers(&to->rule, p);
+}
+
+static void write_record6(struct filter_scan6 *to, const struct part *p)
+{
+	mask_words(to->mask, p->slength);
+	mask_words(to->mask + 2, p->dlength);
 	for (int i = 0; i < 2; i++) {
-		s->v6[n].mask[i] = smask[i];
-		s->v6[n].mask[2 + i] = dmask[i];
-		s->v6[n].value[i] = p->saddr[i] & smask[i];
-		s->v6[n].value[2 + i] = p->daddr[i] & dmask[i];
+		to->value[i] = p->saddr[i] & to->mask[i];
+		to->value[2 + i] = p->daddr[i] & to->mask[2 + i];
 	}
-	write_numbers(&s->v6[n].rule, p);
+	write_numbers(&to->rule, p);
+}
+
+static void write_part(struct filter_scans *s, int n, const struct part *p)
+{
+	if (p->family == 4)
+		scan_record4(&s->v4[n], p);
+	else
+		write_record6(&s->v6[n], p);
 }
 
 /* False: one family's rules are more records than there is room for. */
@@ -66,16 +78,21 @@ static bool write_family(struct filter_scans *s, const struct rows *rows, uint32
 	return fits;
 }
 
+bool scan_is_plain(const struct rows *rows)
+{
+	for (int i = 0; i < rows->n; i++)
+		if (!is_plain(&rows->v[i]))
+			return false;
+	return true;
+}
+
 void scan_store(struct memory *w, const struct rows *rows, uint32_t policy)
 {
 	struct filter_scans s = {};
 	uint32_t scans = 0, at;
 
-	if (rows->n > FILTER_SCAN_MOST)
+	if (rows->n > FILTER_SCAN_MOST || !scan_is_plain(rows))
 		return;
-	for (int i = 0; i < rows->n; i++)
-		if (!is_plain(&rows->v[i]))
-			return;
 	if (write_family(&s, rows, policy, 4))
 		scans |= FILTER_SCAN4;
 	if (write_family(&s, rows, policy, 6))

@@ -55,10 +55,11 @@ size_t memory_bytes(const struct memory *w)
 
 uint32_t memory_size(const struct memory *w)
 {
+	const struct filter_chain *c = (const struct filter_chain *)w->v;
 	size_t bytes = memory_bytes(w);
-	bool grouped = w->n > ((const struct filter_chain *)w->v)->groups;		/* they stand at the end; programs look for none in the smallest */
+	bool more = c->scans & FILTER_TREE4 || w->n > c->groups;	/* groups stand at the end; programs look for them and for trees not in the smallest */
 
-	return bytes <= FILTER_SMALL && !grouped ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
+	return bytes <= FILTER_SMALL && !more ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
 }
 
 /* ---- rows, by content */

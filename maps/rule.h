@@ -139,11 +139,14 @@ struct filter_chain {
 	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position, 0: at the next; << 32: place of its statements (compile.c) */
 	__u32 lookups;		/* FILTER_LOOKUPS of struct set_lookup (set.h), for each field of FIELDS_SET */
 	__u32 starts;		/* ctl/patch.c: which row a rule begins with */
-	__u32 scans;		/* FILTER_SCAN4, FILTER_SCAN6 */
+	__u32 scans;		/* FILTER_SCAN4, FILTER_SCAN6, FILTER_TREE4 */
 	__u32 groups;		/* struct filter_group */
 	__u32 policy;		/* as an entry: id and verdict */
 	__u32 units, rules;
 	__u64 bytes;		/* in use */
+	__u64 tree;		/* FILTER_TREE4: the root, as an edge */
+	__u32 records;		/* of the tree: struct filter_scan4 */
+	__u32 pad;
 	struct filter_raw raw[FILTER_RAWS];
 	struct filter_class core[CORE_COUNT];
 	struct filter_interval interval[FIELD_COUNT];
@@ -204,15 +207,15 @@ struct filter_record6 {			/* addresses as two words, high one first */
  * protocol are three numbers side by side in a word: one subtraction tells of all of them whether they are large enough, another whether they are small enough. */
 #define FILTER_SCAN_MOST 64
 #define FILTER_SCAN_AT 1024
-enum { FILTER_SCAN4 = 1, FILTER_SCAN6 = 2 };
+enum { FILTER_SCAN4 = 1, FILTER_SCAN6 = 2, FILTER_TREE4 = 4 };
 enum { SCAN_SPORT = 0, SCAN_DPORT = 20, SCAN_PROTO = 40 };	/* bits where they begin */
-#define SCAN_ANY 0x1ffffull		/* most of such a number; of the ports of a packet that has none */
-#define SCAN_GUARDS ((1ull << SCAN_SPORT | 1ull << SCAN_DPORT | 1ull << SCAN_PROTO) * (SCAN_ANY + 1))
+#define SCAN_ANY 0x1ffffull		/* most of a port; of the ports of a packet that has none */
+#define SCAN_GUARDS (0x20000ull << SCAN_SPORT | 0x20000ull << SCAN_DPORT | 0x100ull << SCAN_PROTO)
+enum { SCAN_ENTRY = 50, SCAN_ENTRY_BITS = 14 };	/* RULE_* bits and id of a plain rule, low half in `from`, high half in `to`; no guard is above them */
 
 struct filter_scan {
 	__u64 from;			/* the three numbers */
 	__u64 to;			/* the same, and twice SCAN_GUARDS */
-	__u64 entry;			/* RULE_* bits and id */
 };
 
 struct filter_scan4 {
@@ -229,6 +232,16 @@ struct filter_scans {
 	struct filter_scan4 v4[FILTER_SCAN_MOST + 1];
 	struct filter_scan6 v6[FILTER_SCAN_MOST + 1];
 };
+
+/* More plain rules than that are, for IPv4, led to by a decision tree (HiCuts, Gupta and McKeown 1999). Its edges are words: of a node, where its edges are
+ * (bits 0-31), which bits of the packet choose one of them (32-37: how far they are shifted; 38: 0 addresses, 1 numbers, as the records have them; 48-62: mask); of
+ * a leaf, where it is: a cache line of numbers of records, in the order of the rules, the last of them that of the policy's record, which holds always. */
+#define FILTER_TREE_LEAF (1ull << 63)
+#define FILTER_TREE_SHIFT 32
+#define FILTER_TREE_WORD 38
+#define FILTER_TREE_MASK 48
+#define FILTER_TREE_DEPTH 16
+#define FILTER_TREE_MOST 32		/* numbers in a leaf */
 
 _Static_assert(sizeof(struct filter_chain) <= FILTER_SCAN_AT, "behind it");
 

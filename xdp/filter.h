@@ -134,20 +134,22 @@ static __always_inline int classify(PARSE_CONTEXT *ctx, struct pkt *p, struct fi
 	return none;
 }
 
-/* The entry that a short chain of plain rules has for the packet, without tables and notes. 0: the chain or the packet is another one. */
+/* The entry that a chain of plain rules has for the packet, without tables and notes. 0: the chain or the packet is another one. */
 static __always_inline __u32 filter_scan(const struct pkt *p, __u32 chain)
 {
-	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL);
+	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL), *m = c ? 0 : filter_memory(chain, FILTER_MEDIUM);
+	__u64 addresses = (__u64)bpf_ntohl(p->saddr.v4) << 32 | bpf_ntohl(p->daddr.v4), numbers;
 	const struct filter_scans *s;
-	__u64 numbers;
 
+	numbers = p->flags & PKT_PORTS ? scan_numbers(bpf_ntohs(p->sport), bpf_ntohs(p->dport), p->proto) : scan_numbers(SCAN_ANY, SCAN_ANY, p->proto);
+	if (m)
+		return p->family == 4 && m->scans & FILTER_TREE4 ? scan_tree4(m, addresses, numbers, FILTER_MEDIUM) : 0;
 	if (!c || !c->scans)
 		return 0;
 	s = (const void *)c + FILTER_SCAN_AT;
 	asm volatile("" : "+r"(s));	/* and not before c is known to be there */
-	numbers = p->flags & PKT_PORTS ? scan_numbers(bpf_ntohs(p->sport), bpf_ntohs(p->dport), p->proto) : scan_numbers(SCAN_ANY, SCAN_ANY, p->proto);
 	if (p->family == 4 && c->scans & FILTER_SCAN4)
-		return scan4(s->v4, (__u64)bpf_ntohl(p->saddr.v4) << 32 | bpf_ntohl(p->daddr.v4), numbers);
+		return scan4(s->v4, addresses, numbers);
 	if (p->family == 6 && c->scans & FILTER_SCAN6) {
 		__u64 saddr[] = { bpf_be64_to_cpu(p->saddr.w[0]), bpf_be64_to_cpu(p->saddr.w[1]) };
 		__u64 daddr[] = { bpf_be64_to_cpu(p->daddr.w[0]), bpf_be64_to_cpu(p->daddr.w[1]) };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* scan: the first record that matches, of a short chain of plain rules (maps/rule.h). Compiled for user space too, where the unit tests hold it against
+/* scan: the first record that matches, of a chain of plain rules: of all where they are few, of a leaf of a tree where they are more (maps/rule.h). Compiled for user space too, where the unit tests hold it against
  * the model. Loops are written out: a record costs some fourteen instructions, and no store. */
 #pragma once
 #include "../maps/rule.h"
@@ -17,13 +17,22 @@ static __always_inline __u64 scan_outside(const struct filter_scan *r, __u64 num
 	return ((numbers - r->from) & (r->to - numbers) & SCAN_GUARDS) ^ SCAN_GUARDS;
 }
 
+static __always_inline __u32 scan_entry(const struct filter_scan *r)
+{
+	return r->from >> SCAN_ENTRY | r->to >> SCAN_ENTRY << SCAN_ENTRY_BITS;
+}
+
+static __always_inline __u64 scan_differs4(const struct filter_scan4 *r, __u64 addresses, __u64 numbers)
+{
+	return ((addresses & r->mask) ^ r->value) | scan_outside(&r->rule, numbers);
+}
+
 static __always_inline __u32 scan4(const struct filter_scan4 *r, __u64 addresses, __u64 numbers)
 {
 	UNROLLED
-	for (int i = 0; i < FILTER_SCAN_MOST; i++, r++)
-		if (!(((addresses & r->mask) ^ r->value) | scan_outside(&r->rule, numbers)))
-			break;
-	return r->rule.entry;
+	for (int i = 0; i < FILTER_SCAN_MOST && scan_differs4(r, addresses, numbers); i++)
+		r++;
+	return scan_entry(&r->rule);
 }
 
 static __always_inline __u32 scan6(const struct filter_scan6 *r, const __u64 *saddr, const __u64 *daddr, __u64 numbers)
@@ -33,5 +42,29 @@ static __always_inline __u32 scan6(const struct filter_scan6 *r, const __u64 *sa
 		if (!(((saddr[0] & r->mask[0]) ^ r->value[0]) | ((saddr[1] & r->mask[1]) ^ r->value[1]) | ((daddr[0] & r->mask[2]) ^ r->value[2]) |
 		      ((daddr[1] & r->mask[3]) ^ r->value[3]) | scan_outside(&r->rule, numbers)))
 			break;
-	return r->rule.entry;
+	return scan_entry(&r->rule);
+}
+
+/* 0: there is no leaf where the tree leads. */
+static __always_inline __u32 scan_tree4(const struct filter_chain *c, __u64 addresses, __u64 numbers, __u32 size)
+{
+	const __u16 *leaf;
+	__u64 e = c->tree;
+
+	for (int i = 0; i < FILTER_TREE_DEPTH && !(e & FILTER_TREE_LEAF); i++) {
+		__u64 from = addresses ^ ((addresses ^ numbers) & -(e >> FILTER_TREE_WORD & 1));
+
+		e = *word_at(c, (__u32)e + (from >> (e >> FILTER_TREE_SHIFT & 63) & e >> FILTER_TREE_MASK), size);
+	}
+	if (!(e & FILTER_TREE_LEAF))
+		return 0;
+	leaf = words_at(c, (__u32)e, FILTER_TREE_MOST / 4, size);
+	UNROLLED
+	for (int i = 0; i < FILTER_TREE_MOST; i++) {
+		const struct filter_scan4 *r = words_at(c, c->records + leaf[i] * (sizeof(*r) / 8), sizeof(*r) / 8, size);
+
+		if (!scan_differs4(r, addresses, numbers))
+			return scan_entry(&r->rule);
+	}
+	return 0;
 }
