@@ -153,8 +153,8 @@ struct session_counts {
 	__u64 failed;		/* connects that never were established */
 	__u64 events;		/* records of other kinds submitted or lost_full */
 	__u64 lost_full;	/* no room in the ring */
-	__u64 lost_missed;	/* the end of a socket went unseen, its address is used anew */
-	__u64 late;		/* ended seen when the socket was destroyed: the kernel had skipped the program */
+	__u64 lost_missed;	/* the end of a socket went unseen: it is gone, or its address is used anew */
+	__u64 late;		/* ended seen when the socket was destroyed: the kernel had left the program out */
 	__u64 no_memory;	/* a socket's state could not be kept */
 	__u64 spill_in, spill_out;	/* sessions that went to sk_storage, and left it */
 	__u64 held_in, held_out;	/* ended, waiting in session_held for their owner to show; gone from there */
@@ -203,6 +203,10 @@ struct session_shared {
 	__u64 accepting;	/* sockets with SESSION_ACCEPTING */
 	__u64 seeding;		/* the loader's: note owners of files */
 	__u64 listing;		/* the loader's: what session_list gives, 1 << enum session_event */
+	__u64 stopping;		/* the loader's: what ended unseen will be told by nobody */
+	__u64 spill_gone;	/* the loader's, taken by session_gone: sessions of session_spill that ended unseen */
+	__u64 spill_stays;	/* session_stays': sockets with state in session_spill; set to 0 by the loader before */
+	__u64 here;		/* session_gone's: its own address */
 };
 
 #ifdef __bpf__

@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
+#include "gone.h"
 #include "listing.h"
 #include "segment.h"
 
@@ -268,7 +269,7 @@ int session_destroy(__u64 *ctx)	/* struct sock * */
 	settle_held(sk);
 	if (!p.state)
 		return 0;
-	/* The kernel skips a program that a softirq would run within itself: the end went by unseen. */
+	/* The kernel left the program out: the end went by unseen. */
 	if (p.state->flags & SESSION_COUNTED) {
 		struct change change = { p.state->closer ? TCP_LAST_ACK : TCP_ESTABLISHED, TCP_CLOSE };
 
