@@ -49,9 +49,9 @@ static __always_inline void on_established(struct sock *sk, struct change change
 
 	if (!tp)
 		return;
-	if (s && change.old == TCP_SYN_RECV && !(s->flags & SESSION_ACTIVE)) {
+	if (s && (s->flags & SESSION_COUNTED || (change.old == TCP_SYN_RECV && !(s->flags & SESSION_ACTIVE)))) {
 		check_left(s);
-		state_new(s, sk, SESSION_PASSIVE);
+		state_new(s, sk, change.old == TCP_SYN_RECV ? SESSION_PASSIVE : SESSION_ACTIVE);
 	}
 	if (!s) {
 		p = place_claim(sk);
@@ -269,6 +269,11 @@ int session_destroy(__u64 *ctx)	/* struct sock * */
 	settle_held(sk);
 	if (!p.state)
 		return 0;
+	if (!sk->__sk_common.skc_dport) {	/* it never connected: of another socket at this address */
+		check_left(p.state);
+		place_free(sk, p);
+		return 0;
+	}
 	/* The kernel left the program out: the end went by unseen. */
 	if (p.state->flags & SESSION_COUNTED) {
 		struct change change = { p.state->closer ? TCP_LAST_ACK : TCP_ESTABLISHED, TCP_CLOSE };
