@@ -133,7 +133,8 @@ struct session_filter {
 	__u8 drop_sk;		/* kfree_skb() tells the receiving socket */
 	__u8 drop_all;		/* also drops without a reason */
 	__u8 names;		/* congestion and cgroup, which are behind pointers, are wanted */
-	__u8 pad[3];
+	__u8 ordered;		/* this machine keeps stores in order */
+	__u8 pad[2];
 	__u32 drop_purge;	/* the reason of emptying a queue at close: no drop */
 	char comm[16];
 	__u64 cgroup, min_bytes, min_ns;
