@@ -64,7 +64,7 @@ struct session_state {
 	__u64 sock;		/* the socket's address: names the session; not for output */
 	__u64 birth_ns;		/* SYN sent, or received by the listener */
 	__u64 established_ns;
-	__u64 fin_ns;		/* the first FIN, of either end */
+	__u64 fin_ns;		/* the first FIN, of either end; with session_filter.fins */
 	__u64 change_ns;	/* the last change of state, where those are asked for */
 	struct session_process process;
 	__u8 owner;		/* enum session_owner: how process is known */
@@ -77,16 +77,7 @@ struct session_state {
 struct session {
 	struct session_state state;
 	__u64 time_ns;		/* of the event; SESSION_EVENT_END: the end */
-	__u64 tx_bytes, rx_bytes, retransmitted_bytes;
-	__u64 cgroup;				/* with session_filter.names: v2 id of the cgroup the socket was made in */
-	__u32 retransmits, segs_out, segs_in;	/* segments */
-	__u32 srtt_us, min_rtt_us;		/* min_rtt_us ~0: no sample */
-	__u32 cwnd;				/* segments */
-	__u32 busy, rwnd_limited, sndbuf_limited;	/* jiffies, the first without the others */
-	__u32 snd_wnd, rcv_wnd;			/* bytes; 0: closed */
-	__u32 netns;				/* inode number */
-	__u32 uid;				/* of the socket, in the first user namespace */
-	__u32 mss;				/* bytes */
+	__u64 tx_bytes, rx_bytes;
 	__u8 laddr[16], raddr[16];		/* network order; IPv4: the first four bytes */
 	__be16 lport, rport;
 	__u16 family;				/* AF_INET or AF_INET6 */
@@ -94,6 +85,17 @@ struct session {
 	__u8 event;				/* enum session_event */
 	__u8 end;				/* enum session_end */
 	__u8 last_state, new_state;		/* TCP states before and after */
+	__u32 netns;				/* inode number */
+	__u32 uid;				/* of the socket, in the first user namespace */
+
+	__u32 mss;				/* bytes. From here on not with session_filter.brief */
+	__u64 retransmitted_bytes;
+	__u64 cgroup;				/* with session_filter.names: v2 id of the cgroup the socket was made in */
+	__u32 retransmits, segs_out, segs_in;	/* segments */
+	__u32 srtt_us, min_rtt_us;		/* min_rtt_us ~0: no sample */
+	__u32 cwnd;				/* segments */
+	__u32 busy, rwnd_limited, sndbuf_limited;	/* jiffies, the first without the others */
+	__u32 snd_wnd, rcv_wnd;			/* bytes; 0: closed */
 	__u32 detail[3];			/* RETRANSMIT: sequence number, bytes, flags; DROP: reason; LISTEN: backlog, its limit */
 	char congestion[16];			/* with session_filter.names */
 	__u64 place;				/* DROP: address of the code */
@@ -133,8 +135,9 @@ struct session_filter {
 	__u8 drop_sk;		/* kfree_skb() tells the receiving socket */
 	__u8 drop_all;		/* also drops without a reason */
 	__u8 names;		/* congestion and cgroup, which are behind pointers, are wanted */
+	__u8 fins;		/* fin_ns, which takes a clock of its own, is wanted */
 	__u8 ordered;		/* this machine keeps stores in order */
-	__u8 pad[2];
+	__u8 brief;		/* what a socket counts beside bytes is not wanted */
 	__u32 drop_purge;	/* the reason of emptying a queue at close: no drop */
 	char comm[16];
 	__u64 cgroup, min_bytes, min_ns;
@@ -186,9 +189,9 @@ struct session_listener {
 /* Records on their way to the reader: a ring for each CPU, `cpu * session_filter.ring .. + ring - 1` of session_ring. The programs
  * move head, fill the record and publish it by its sequence, head + 1; the reader moves tail behind it. */
 struct session_record {
-	struct session session;		/* event SESSION_EVENT_COUNT: nothing, go on */
 	__u64 sequence;
-	__u64 pad;
+	__u64 pad;			/* sequence to be */
+	struct session session;		/* event SESSION_EVENT_COUNT: nothing, go on */
 };
 
 struct session_ring {

@@ -111,7 +111,8 @@ static __always_inline void on_fin(struct sock *sk, struct change change)
 		if (s->closer != SESSION_CLOSER_NONE)
 			break;
 		s->closer = SESSION_CLOSER_LOCAL;
-		s->fin_ns = bpf_ktime_get_ns();
+		if (filter.fins)
+			s->fin_ns = bpf_ktime_get_ns();
 	}
 	if (!locked_by_process(sk))
 		return;
