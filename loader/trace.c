@@ -31,7 +31,7 @@ enum {
 	SETTLE_SHARE = 20,
 	ACCEPT_NS = 50 * 1000 * 1000,	/* and for the owners of accepted connections, where those are reported at once */
 	GONE_SHARE = 1000,
-	RINGS_RECORDS = 1 << 18,	/* of all CPUs together; of each a power of two within the next two */
+	RINGS_RECORDS = 1 << 18,	/* of all far rings together; of each a power of two within the next two */
 	RING_MIN = 1 << 12,
 	RING_MAX = 1 << 17,
 };
@@ -87,7 +87,7 @@ static int set_filter(struct trace *t, const struct session_filter *filter)
 	t->casts = f.casts;
 	btf__free(btf);
 	if (bpf_map__set_initial_value(bpf_object__find_map_by_name(t->object, ".rodata"), &f, sizeof(f)) ||
-	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_ring"), t->ring * t->cpus) ||
+	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_ring"), trace_records(t)) ||
 	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_table"), 1u << t->bucket_bits))
 		abort();	/* not the object this was built with */
 	return 0;
@@ -122,7 +122,7 @@ static int map_tables(struct trace *t)
 {
 	t->shared = map_memory(t, ".bss", sizeof(*t->shared), PROT_READ | PROT_WRITE);
 	t->table = map_memory(t, "session_table", sizeof(*t->table) << t->bucket_bits, PROT_READ);
-	t->records = map_memory(t, "session_ring", sizeof(*t->records) * t->ring * t->cpus, PROT_READ);
+	t->records = map_memory(t, "session_ring", sizeof(*t->records) * trace_records(t), PROT_READ);
 	if (!t->shared || !t->table || !t->records)
 		return why_not(-errno, "mapping the tables");
 	return 0;
@@ -246,7 +246,7 @@ void trace_close(struct trace *t)
 	if (t->table)
 		munmap(t->table, sizeof(*t->table) << t->bucket_bits);
 	if (t->records)
-		munmap(t->records, sizeof(*t->records) * t->ring * t->cpus);
+		munmap(t->records, sizeof(*t->records) * trace_records(t));
 	bpf_object__close(t->object);
 	free(t);
 }

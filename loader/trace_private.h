@@ -50,6 +50,12 @@ void trace_kernel_facts(struct session_filter *f, const struct btf *btf);
 
 /* ---- trace_ring.c */
 
+/* How many there is room for, in all rings. */
+static inline size_t trace_records(const struct trace *t)
+{
+	return (size_t)(SESSION_NEAR + t->ring) * t->cpus;
+}
+
 /* Hand out what is in the rings, in the order of time between CPUs. The number of records. */
 uint64_t trace_read(struct trace *t);
 

@@ -124,7 +124,7 @@ struct session_filter {
 	__u32 tick_ns;		/* of a jiffy */
 	__u32 events;		/* 1 << enum session_event */
 	__u32 self;		/* our own process: reading a socket by iterator takes its lock, but does not make us its owner */
-	__u32 ring;		/* records of a CPU's ring, a power of two */
+	__u32 ring;		/* records of a CPU's far ring, a power of two */
 	__u32 bucket_bits;	/* of session_table */
 	__u32 pid, netns;
 	__u32 uid;
@@ -171,6 +171,7 @@ enum {
 	SESSION_WAYS = 8,
 	SESSION_BUCKET_BITS = 14,	/* unless told otherwise: 131,072 sockets, 9.4 MB */
 	SESSION_LISTENERS = 65536,
+	SESSION_NEAR = 1024,		/* records of a near ring, a power of two: 256 KB */
 };
 
 struct session_bucket {
@@ -186,8 +187,9 @@ struct session_listener {
 	__u8 addr[16];		/* IPv4: the first four bytes; 0: any */
 };
 
-/* Records on their way to the reader: a ring for each CPU, `cpu * session_filter.ring .. + ring - 1` of session_ring. The programs
- * move head, fill the record and publish it by its sequence, head + 1; the reader moves tail behind it. */
+/* Records on their way to the reader: two rings for each CPU in session_ring, from `cpu * (SESSION_NEAR + session_filter.ring)` on. The
+ * near one stays in the CPU's cache while the reader keeps up; the far one is for when it is full. The programs move head, fill the record
+ * and publish it by its sequence, head + 1; the reader moves tail behind it. */
 struct session_record {
 	__u64 sequence;
 	__u64 pad;			/* sequence to be */
@@ -202,7 +204,7 @@ struct session_ring {
 /* Shared memory of the programs and the loader (.bss). */
 struct session_shared {
 	struct session_counts counts[SESSION_CPUS];
-	struct session_ring rings[SESSION_CPUS];
+	struct session_ring near[SESSION_CPUS], far[SESSION_CPUS];
 	__u64 held, spilled;	/* now: held_in - held_out, spill_in - spill_out; read on the way of each event */
 	__u64 accepting;	/* sockets with SESSION_ACCEPTING */
 	__u64 seeding;		/* the loader's: note owners of files */
@@ -281,7 +283,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);		/* session_filter.ring for each CPU: set before load */
+	__uint(max_entries, 1);		/* SESSION_NEAR + session_filter.ring for each CPU: set before load */
 	__type(key, __u32);
 	__type(value, struct session_record);
 } session_ring SEC(".maps");

@@ -132,18 +132,29 @@ static __always_inline void fill(struct session *r, struct sock *sk, const struc
 		fill_counts(r, tp);
 }
 
-/* Room for a record in this CPU's ring, NULL: none. A softirq may come in between and take the next, hence the slack. */
+/* A softirq may come in between and take the next, hence the slack. */
+static __always_inline bool has_room(struct session_ring *ring, __u32 records)
+{
+	return *(volatile __u64 *)&ring->head + 8 - *(volatile __u64 *)&ring->tail <= records;
+}
+
+/* Room for a record in one of this CPU's rings, NULL: none. */
 static __always_inline struct session_record *reserve(void)
 {
-	__u32 cpu = bpf_get_smp_processor_id() & (SESSION_CPUS - 1), at;
-	struct session_ring *ring = &shared.rings[cpu];
+	__u32 cpu = bpf_get_smp_processor_id() & (SESSION_CPUS - 1), at = cpu * (SESSION_NEAR + filter.ring), records = SESSION_NEAR;
+	struct session_ring *ring = &shared.near[cpu];
 	struct session_record *r;
 	__u64 head;
 
-	if (*(volatile __u64 *)&ring->head + 8 - *(volatile __u64 *)&ring->tail > filter.ring)
-		return NULL;
+	if (!has_room(ring, records)) {
+		ring = &shared.far[cpu];
+		records = filter.ring;
+		at += SESSION_NEAR;
+		if (!has_room(ring, records))
+			return NULL;
+	}
 	head = __sync_fetch_and_add(&ring->head, 1);
-	at = cpu * filter.ring + (head & (filter.ring - 1));
+	at += head & (records - 1);
 	r = bpf_map_lookup_elem(&session_ring, &at);
 	if (r)
 		r->pad = head + 1;
