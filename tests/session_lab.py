@@ -162,6 +162,7 @@ class Life:
         self.process = subprocess.Popen([WEIRCTL, "tcp", verb, "-j", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         env={**os.environ, **(env or {})})
         self.text, self.records, self.totals = b"", [], None
+        self.by_ports = {}  # others end sessions too, in hundreds of thousands
 
     def take(self, lines):
         for line in lines:
@@ -170,6 +171,7 @@ class Life:
                 self.totals = record["totals"]
             else:
                 self.records.append(record)
+                self.by_ports.setdefault((record.get("lport"), record.get("rport")), []).append(record)
 
     def read(self, patience):
         if select.select([self.process.stdout], [], [], patience)[0]:
@@ -178,7 +180,7 @@ class Life:
             self.take(lines)
 
     def find(self, lport, rport):
-        return [r for r in self.records if (r["lport"], r["rport"]) == (lport, rport)]
+        return self.by_ports.get((lport, rport), [])
 
     def wait(self, lport, rport):
         """The one record of this end of a session."""
