@@ -30,12 +30,12 @@ enum {
 	SETTLE_NS = 500 * 1000 * 1000,	/* ask for the owners of held sessions this often, and at most a twentieth of the time */
 	SETTLE_SHARE = 20,
 	ACCEPT_NS = 50 * 1000 * 1000,	/* and for the owners of accepted connections, where those are reported at once */
-	GONE_SHARE = 1000,
+	GONE_SHARE = 100,
 	RINGS_RECORDS = 1 << 18,	/* of all far rings together; of each a power of two within the next two */
 	RING_MIN = 1 << 12,
 	RING_MAX = 1 << 17,
 };
-#define GONE_NS 10000000000ull	/* look for sessions that ended unseen this often, and at most a thousandth of the time */
+#define GONE_NS 10000000000ull	/* look for sessions that ended unseen this often, and at most a hundredth of the time */
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list args)
 {

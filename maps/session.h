@@ -70,7 +70,7 @@ struct session_state {
 	__u8 owner;		/* enum session_owner: how process is known */
 	__u8 closer;		/* enum session_closer: who sent the first FIN, or the RST */
 	__u8 flags;		/* enum session_flag */
-	__u8 pad;
+	__u8 spilled;		/* it is in session_spill */
 };
 
 /* What happened to one session. bytes are payload: each byte once, whatever was retransmitted, without SYN and FIN. */
@@ -205,13 +205,13 @@ struct session_ring {
 struct session_shared {
 	struct session_counts counts[SESSION_CPUS];
 	struct session_ring near[SESSION_CPUS], far[SESSION_CPUS];
-	__u64 held, spilled;	/* now: held_in - held_out, spill_in - spill_out; read on the way of each event */
+	__u64 held, spilled;	/* now: held_in - held_out, sockets in session_spill; read on the way of each event */
 	__u64 accepting;	/* sockets with SESSION_ACCEPTING */
 	__u64 seeding;		/* the loader's: note owners of files */
 	__u64 listing;		/* the loader's: what session_list gives, 1 << enum session_event */
 	__u64 stopping;		/* the loader's: what ended unseen will be told by nobody */
 	__u64 spill_gone;	/* the loader's, taken by session_gone: sessions of session_spill that ended unseen */
-	__u64 spill_stays;	/* session_stays': sockets with state in session_spill; set to 0 by the loader before */
+	__u64 spill_stays;	/* session_stays': sessions in session_spill; set to 0 by the loader before */
 	__u64 here;		/* session_gone's: its own address */
 };
 

@@ -93,7 +93,7 @@ def test_places_of_the_gone_are_free_again(peers, netns, lives, blinded):
     assert before >= 2 * SESSIONS + 10
     goes.kill()
     wait_until_connected(netns, 10)
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + 3 * PATIENCE  # the tracer takes its time, and more of it on a busy machine
     while places(life) > before - SESSIONS:
         assert time.monotonic() < end, f"{places(life)} of {before} places are taken"
         time.sleep(0.2)

@@ -79,9 +79,10 @@ int session_gone(struct bpf_iter__bpf_map_elem *ctx)
 SEC("iter/bpf_sk_storage_map")
 int session_stays(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
+	const struct session_state *s = ctx->value;
 	struct sock *sk = ctx->sk;
 
-	if (sk && !(any(stopping) && sk->__sk_common.skc_state == TCP_CLOSE))
+	if (sk && s && s->flags & SESSION_COUNTED && !(any(stopping) && sk->__sk_common.skc_state == TCP_CLOSE))
 		shared.spill_stays++;
 	return 0;
 }

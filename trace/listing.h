@@ -122,6 +122,7 @@ static __always_inline bool describe(struct session *r, struct sock *sk)
 	if (state != TCP_LISTEN)
 		p = place_find(sk);
 	s = p.state ? p.state : &none;
+	none.spilled = 0;
 	if (!p.state)
 		state_new(s, sk, 0);
 	fill(r, sk, s, (struct change){ state, state }, bpf_ktime_get_ns());

@@ -14,6 +14,7 @@ static __always_inline void state_of(struct session_state *s, struct sock *sk)
 {
 	struct place p = place_find(sk);
 
+	s->spilled = 0;
 	if (p.state)
 		*s = *p.state;
 	else
@@ -58,6 +59,7 @@ int segment_synack(__u64 *ctx)	/* const struct sock *, const struct request_sock
 		lost(SESSION_EVENT_RETRANSMIT);
 		return 0;
 	}
+	s.spilled = 0;
 	state_new(&s, listener, SESSION_PASSIVE);
 	r->session.event = SESSION_EVENT_RETRANSMIT;
 	fill(&r->session, listener, &s, (struct change){ TCP_SYN_RECV, TCP_SYN_RECV }, bpf_ktime_get_ns());

@@ -171,6 +171,7 @@ static __always_inline void on_close(struct sock *sk, struct change change)
 	p = place_find(sk);
 	if (was_established(change.old)) {
 		if (!p.state) {
+			none.spilled = 0;
 			p.state = &none;
 			unseen(&none, sk);
 		}
@@ -229,6 +230,7 @@ static __always_inline void tell(struct sock *sk, struct change change)
 	struct session_state none, *s = p.state ? p.state : &none;
 	__u64 now = bpf_ktime_get_ns();
 
+	none.spilled = 0;
 	if (!p.state)
 		state_new(s, sk, 0);
 	if (change.new != TCP_SYN_RECV && locked_by_process(sk) && !sk->sk_err)

@@ -48,8 +48,10 @@ static __always_inline struct place table_claim(struct session_bucket *b, __u64 
 {
 #pragma clang loop unroll(full)
 	for (int i = 0; i < SESSION_WAYS; i++)
-		if (!b->sock[i] && !__sync_val_compare_and_swap(&b->sock[i], 0, sock))
+		if (!b->sock[i] && !__sync_val_compare_and_swap(&b->sock[i], 0, sock)) {
+			b->state[i].spilled = 0;
 			return (struct place){ &b->state[i], &b->sock[i] };
+		}
 	return (struct place){};
 }
 
@@ -81,8 +83,8 @@ static __always_inline struct place place_claim(struct sock *sk)
 		count(no_memory);
 		return p;
 	}
+	p.state->spilled = 1;
 	more(spilled);
-	count(spill_in);
 	return p;
 }
 
@@ -91,8 +93,13 @@ static __always_inline void place_free(struct sock *sk, struct place p)
 	if (p.sock) {
 		p.state->flags = 0;	/* what is counted in a place is of the socket that has it */
 		*(volatile __u64 *)p.sock = 0;
-	} else if (p.state && !bpf_sk_storage_delete(&session_spill, sk)) {
+	} else if (p.state) {
+		bool session = p.state->flags & SESSION_COUNTED;
+
+		if (bpf_sk_storage_delete(&session_spill, sk))
+			return;
 		less(spilled);
-		count(spill_out);
+		if (session)
+			count(spill_out);
 	}
 }
