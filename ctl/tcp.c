@@ -159,7 +159,7 @@ int tcp_event_run(uint32_t events, const char *columns)
 
 	if (!code)
 		code = tcp_columns(columns, events | (tcp_opt.open ? EVENT(OPEN) : 0));
-	filter.names |= tcp_columns_name();
+	tcp_columns_need(&filter);
 	if (!code)
 		code = open_trace(&filter, &trace);
 	if (code)

@@ -63,8 +63,8 @@ struct tcp_clock tcp_clock(const struct trace *t);
 /* The columns to print: by -o, or these names separated by commas. With -j all that belong to the events, or those of -o. An exit code. */
 int tcp_columns(const char *names, uint32_t events);
 
-/* Congestion control or cgroup are among them. */
-bool tcp_columns_name(void);
+/* Note in the filter what those among them need that costs extra. */
+void tcp_columns_need(struct session_filter *f);
 
 /* Those that tcp_columns() chose. */
 void tcp_columns_start(void);

@@ -29,6 +29,7 @@ struct column {
 #define ONLY(event) (1u << SESSION_EVENT_##event)
 #define SESSIONS (ONLY(END) | ONLY(FAILED) | ONLY(OPEN))
 #define ANY 0xffff
+#define COUNTS (1u << 31)	/* of what session_filter.brief leaves out */
 
 #define EMIT(name) static void name(const struct column *c, const struct tcp_clock *clock, const struct session *s)
 #define UNUSED ((void)c, (void)clock, (void)s)
@@ -258,34 +259,34 @@ static const struct column columns[] = {
 	{ "owner", -8, 0, ANY, emit_owner, "how the process is known: process, files, shared, listener, none" },
 	{ "seeded", -6, 0, SESSIONS, emit_seeded, "was open before the start" },
 	{ "mapped", -6, 0, ANY, emit_mapped, "an IPv6 socket that spoke IPv4" },
-	{ "retransmits", -11, 0, ANY, emit_retransmits, "segments sent again" },
-	{ "retransmitted_bytes", -10, 0, ANY, emit_retransmitted, "payload sent again" },
-	{ "tx_segments", -11, 0, ANY, emit_segs_out, "segments sent" },
-	{ "rx_segments", -11, 0, ANY, emit_segs_in, "segments received" },
-	{ "srtt_us", -8, 0, ANY, emit_srtt, "smoothed round trip time" },
-	{ "rtt_ms", -8, 0, 0, emit_rtt_ms, "the same in milliseconds" },
-	{ "min_rtt_us", -10, 0, ANY, emit_min_rtt, "shortest round trip time" },
-	{ "cwnd", -5, 0, ANY, emit_cwnd, "congestion window, segments" },
+	{ "retransmits", -11, 0, ANY | COUNTS, emit_retransmits, "segments sent again" },
+	{ "retransmitted_bytes", -10, 0, ANY | COUNTS, emit_retransmitted, "payload sent again" },
+	{ "tx_segments", -11, 0, ANY | COUNTS, emit_segs_out, "segments sent" },
+	{ "rx_segments", -11, 0, ANY | COUNTS, emit_segs_in, "segments received" },
+	{ "srtt_us", -8, 0, ANY | COUNTS, emit_srtt, "smoothed round trip time" },
+	{ "rtt_ms", -8, 0, COUNTS, emit_rtt_ms, "the same in milliseconds" },
+	{ "min_rtt_us", -10, 0, ANY | COUNTS, emit_min_rtt, "shortest round trip time" },
+	{ "cwnd", -5, 0, ANY | COUNTS, emit_cwnd, "congestion window, segments" },
 	{ "congestion", -10, 0, ANY, emit_congestion, "congestion control" },
 	{ "cgroup", -8, 0, ANY, emit_cgroup, "cgroup (v2) the socket was made in, id" },
-	{ "mss", -5, 0, ANY, emit_mss, "segment size, bytes" },
-	{ "busy_ns", -12, 0, SESSIONS, emit_busy, "time with data to send" },
-	{ "rwnd_limited_ns", -15, 0, SESSIONS, emit_rwnd, "of it: stopped by the peer's window, zero windows among them" },
-	{ "sndbuf_limited_ns", -17, 0, SESSIONS, emit_sndbuf, "of it: stopped by the send buffer" },
-	{ "tx_window", -9, 0, SESSIONS, emit_tx_window, "the peer's last window, 0: closed" },
-	{ "rx_window", -9, 0, SESSIONS, emit_rx_window, "our last window, 0: closed" },
+	{ "mss", -5, 0, ANY | COUNTS, emit_mss, "segment size, bytes" },
+	{ "busy_ns", -12, 0, SESSIONS | COUNTS, emit_busy, "time with data to send" },
+	{ "rwnd_limited_ns", -15, 0, SESSIONS | COUNTS, emit_rwnd, "of it: stopped by the peer's window, zero windows among them" },
+	{ "sndbuf_limited_ns", -17, 0, SESSIONS | COUNTS, emit_sndbuf, "of it: stopped by the send buffer" },
+	{ "tx_window", -9, 0, SESSIONS | COUNTS, emit_tx_window, "the peer's last window, 0: closed" },
+	{ "rx_window", -9, 0, SESSIONS | COUNTS, emit_rx_window, "our last window, 0: closed" },
 	{ "old_state", -11, 0, ONLY(STATE) | ONLY(FAILED) | ONLY(END), emit_old, "TCP state before" },
 	{ "new_state", -11, 0, ONLY(STATE), emit_new, "TCP state after" },
 	{ "state", -11, 0, ONLY(RETRANSMIT) | ONLY(DROP) | ONLY(OPEN), emit_new, "TCP state" },
 	{ "state_ns", -12, 0, ONLY(STATE), emit_state_ns, "time in old_state" },
 	{ "state_ms", -9, 0, 0, emit_state_ms, "the same in milliseconds" },
 	{ "connect_ms", -10, 0, 0, emit_connect_ms, "time to connect, or until it failed" },
-	{ "seq", -10, 0, ONLY(RETRANSMIT), emit_detail0, "sequence number of the segment" },
-	{ "segment_bytes", -13, 0, ONLY(RETRANSMIT), emit_detail1, "its length in sequence numbers" },
-	{ "reason", -22, 0, ONLY(DROP), emit_reason, "the kernel's drop reason" },
-	{ "location", -30, 0, ONLY(DROP), emit_place, "the kernel's function that dropped it" },
-	{ "backlog", -7, 0, ONLY(LISTEN), emit_detail0, "connections waiting to be accepted" },
-	{ "backlog_max", -11, 0, ONLY(LISTEN), emit_detail1, "how many may wait" },
+	{ "seq", -10, 0, ONLY(RETRANSMIT) | COUNTS, emit_detail0, "sequence number of the segment" },
+	{ "segment_bytes", -13, 0, ONLY(RETRANSMIT) | COUNTS, emit_detail1, "its length in sequence numbers" },
+	{ "reason", -22, 0, ONLY(DROP) | COUNTS, emit_reason, "the kernel's drop reason" },
+	{ "location", -30, 0, ONLY(DROP) | COUNTS, emit_place, "the kernel's function that dropped it" },
+	{ "backlog", -7, 0, ONLY(LISTEN) | COUNTS, emit_detail0, "connections waiting to be accepted" },
+	{ "backlog_max", -11, 0, ONLY(LISTEN) | COUNTS, emit_detail1, "how many may wait" },
 	{ "rule", -6, 0, 0, emit_rule, "weir's rule that decided the flow" },
 	{ "rule_text", -30, 0, 0, emit_rule_text, "its text" },
 	{ "service", -12, 0, 0, emit_service, "weir's service of the flow" },
@@ -366,12 +367,14 @@ int tcp_columns(const char *names, uint32_t events)
 	return code ? code : choose_all(own);
 }
 
-bool tcp_columns_name(void)
+void tcp_columns_need(struct session_filter *f)
 {
-	for (int i = 0; i < n_chosen; i++)
-		if (chosen[i]->emit == emit_congestion || chosen[i]->emit == emit_cgroup)
-			return true;
-	return false;
+	f->brief = true;
+	for (int i = 0; i < n_chosen; i++) {
+		f->brief &= !(chosen[i]->events & COUNTS);
+		f->names |= chosen[i]->emit == emit_congestion || chosen[i]->emit == emit_cgroup;
+		f->fins |= chosen[i]->emit == emit_transfer || chosen[i]->emit == emit_closing;
+	}
 }
 
 void tcp_columns_start(void)

@@ -30,10 +30,12 @@ enum {
 	SETTLE_NS = 500 * 1000 * 1000,	/* ask for the owners of held sessions this often, and at most a twentieth of the time */
 	SETTLE_SHARE = 20,
 	ACCEPT_NS = 50 * 1000 * 1000,	/* and for the owners of accepted connections, where those are reported at once */
-	RINGS_RECORDS = 1 << 18,	/* of all CPUs together; of each a power of two within the next two */
+	GONE_SHARE = 100,
+	RINGS_RECORDS = 1 << 18,	/* of all far rings together; of each a power of two within the next two */
 	RING_MIN = 1 << 12,
 	RING_MAX = 1 << 17,
 };
+#define GONE_NS 10000000000ull	/* look for sessions that ended unseen this often, and at most a hundredth of the time */
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list args)
 {
@@ -82,9 +84,10 @@ static int set_filter(struct trace *t, const struct session_filter *filter)
 	f.ring = t->ring;
 	f.bucket_bits = t->bucket_bits;
 	trace_kernel_facts(&f, btf);
+	t->casts = f.casts;
 	btf__free(btf);
 	if (bpf_map__set_initial_value(bpf_object__find_map_by_name(t->object, ".rodata"), &f, sizeof(f)) ||
-	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_ring"), t->ring * t->cpus) ||
+	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_ring"), trace_records(t)) ||
 	    bpf_map__set_max_entries(bpf_object__find_map_by_name(t->object, "session_table"), 1u << t->bucket_bits))
 		abort();	/* not the object this was built with */
 	return 0;
@@ -102,6 +105,8 @@ static void choose_programs(struct trace *t)
 			bpf_program__set_autoload(p, t->events & 1 << SESSION_EVENT_DROP);
 		else if (!strncmp(name, "segment_", 8))
 			bpf_program__set_autoload(p, t->events & 1 << SESSION_EVENT_RETRANSMIT);
+		else if (!strcmp(name, "session_gone") || !strcmp(name, "session_stays"))
+			bpf_program__set_autoload(p, t->casts);
 	}
 }
 
@@ -117,7 +122,7 @@ static int map_tables(struct trace *t)
 {
 	t->shared = map_memory(t, ".bss", sizeof(*t->shared), PROT_READ | PROT_WRITE);
 	t->table = map_memory(t, "session_table", sizeof(*t->table) << t->bucket_bits, PROT_READ);
-	t->records = map_memory(t, "session_ring", sizeof(*t->records) * t->ring * t->cpus, PROT_READ);
+	t->records = map_memory(t, "session_ring", sizeof(*t->records) * trace_records(t), PROT_READ);
 	if (!t->shared || !t->table || !t->records)
 		return why_not(-errno, "mapping the tables");
 	return 0;
@@ -152,6 +157,28 @@ static struct bpf_link *attach(struct trace *t, const char *name)
 	return bpf_program__attach(bpf_object__find_program_by_name(t->object, name));
 }
 
+/* An iterator over a map. */
+static struct bpf_link *attach_map(struct trace *t, const char *name, const char *map)
+{
+	union bpf_iter_link_info info = { .map.map_fd = bpf_object__find_map_fd_by_name(t->object, map) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+
+	return bpf_program__attach_iter(bpf_object__find_program_by_name(t->object, name), &opts);
+}
+
+static bool attach_iterators(struct trace *t)
+{
+	t->files = attach(t, "session_files");
+	t->sockets = attach(t, "session_sockets");
+	t->list = attach(t, "session_list");
+	t->sample = attach(t, "session_sample");
+	if (t->casts) {
+		t->gone = attach_map(t, "session_gone", "session_table");
+		t->stays = attach_map(t, "session_stays", "session_spill");
+	}
+	return t->files && t->sockets && t->list && t->sample && (!t->casts || (t->gone && t->stays));
+}
+
 static bool attach_events(struct trace *t)
 {
 	static const char *const names[] = { "session_destroy", "session_change", "segment_again", "segment_synack", "segment_drop" };
@@ -172,11 +199,7 @@ static bool attach_events(struct trace *t)
  * them too: a namespace that cannot be visited is no error. */
 static int start(struct trace *t)
 {
-	t->files = attach(t, "session_files");
-	t->sockets = attach(t, "session_sockets");
-	t->list = attach(t, "session_list");
-	t->sample = attach(t, "session_sample");
-	if (!t->files || !t->sockets || !t->list || !t->sample || !attach_events(t))
+	if (!attach_iterators(t) || !attach_events(t))
 		return why_not(-errno, "attaching to the tracepoints of TCP");
 	trace_walk_owners(t, t->sockets, NULL, NULL);
 	return 0;
@@ -216,12 +239,14 @@ void trace_close(struct trace *t)
 	bpf_link__destroy(t->sockets);
 	bpf_link__destroy(t->list);
 	bpf_link__destroy(t->sample);
+	bpf_link__destroy(t->gone);
+	bpf_link__destroy(t->stays);
 	if (t->shared)
 		munmap(t->shared, sizeof(*t->shared));
 	if (t->table)
 		munmap(t->table, sizeof(*t->table) << t->bucket_bits);
 	if (t->records)
-		munmap(t->records, sizeof(*t->records) * t->ring * t->cpus);
+		munmap(t->records, sizeof(*t->records) * trace_records(t));
 	bpf_object__close(t->object);
 	free(t);
 }
@@ -240,8 +265,19 @@ static void settle(struct trace *t)
 
 	if (before < t->settle_at_ns || (!trace_count(&t->shared->held) && !accepting))
 		return;
-	trace_walk_files(t);
+	trace_iterate(t->files);
 	t->settle_at_ns = monotonic_ns() + (accepting ? ACCEPT_NS : SETTLE_NS) + SETTLE_SHARE * (monotonic_ns() - before);
+}
+
+/* A trace that stays on does not fill its table with what ended unseen. */
+static void clean(struct trace *t)
+{
+	uint64_t before = monotonic_ns();
+
+	if (before < t->gone_at_ns || !trace_any_open(t))
+		return;
+	trace_gone(t, false);
+	t->gone_at_ns = before + GONE_NS + GONE_SHARE * (monotonic_ns() - before);
 }
 
 static int read_records(struct trace *t)
@@ -254,6 +290,7 @@ static int drain(struct trace *t)
 {
 	int code = 0;
 
+	trace_gone(t, true);	/* what ends without programs is not missed: before */
 	detach(t);
 	t->settle_at_ns = 0;
 	settle(t);
@@ -281,12 +318,14 @@ int trace_run(struct trace *t, uint64_t duration_ns, const struct trace_sink *si
 
 	t->sink = sink;
 	t->settle_at_ns = monotonic_ns() + (t->events & 1 << SESSION_EVENT_ACCEPT ? ACCEPT_NS : SETTLE_NS);
+	t->gone_at_ns = monotonic_ns() + GONE_NS;
 	t->tick_at_ns = monotonic_ns() + sink->tick_ns;
 	setpriority(PRIO_PROCESS, 0, -10);	/* those who end sessions must not keep us from reading; without the right to it: as it is */
 	pace_begin(&pace, READ_NS, duration_ns);
 	while (!code && pace_wait(&pace)) {
 		code = read_records(t);
 		settle(t);
+		clean(t);
 		if (!code)
 			code = tick(t);
 	}

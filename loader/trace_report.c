@@ -31,6 +31,9 @@ static uint32_t purge_reason(const struct btf *btf)
 
 void trace_kernel_facts(struct session_filter *f, const struct btf *btf)
 {
+#if defined(__x86_64__) || defined(__i386__) || defined(__s390x__)
+	f->ordered = true;
+#endif
 	f->casts = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	f->drop_sk = drop_tells_socket(btf);
 	f->drop_purge = purge_reason(btf);

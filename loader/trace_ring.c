@@ -1,65 +1,91 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* trace_ring: reads the rings of records, one a CPU, that the tracing programs fill without waking anybody. */
+/* trace_ring: reads the rings of records, two a CPU, that the tracing programs fill without waking anybody. */
 #include "trace_private.h"
 
-static struct session_record *record_at(const struct trace *t, int cpu, uint64_t n)
+enum { TELL = 64 };	/* records after which their room is given back: programs look at that line */
+
+/* A ring being read. */
+struct reader {
+	struct session_ring *ring;
+	const struct session_record *records;
+	uint64_t mask, tail, end;
+};
+
+static struct reader reader_of(const struct trace *t, int n)
 {
-	return &t->records[(size_t)cpu * t->ring + (n & (t->ring - 1))];
+	int cpu = n / 2, far = n % 2;
+	struct session_ring *ring = far ? &t->shared->far[cpu] : &t->shared->near[cpu];
+
+	return (struct reader){
+		.ring = ring, .records = t->records + (size_t)cpu * (SESSION_NEAR + t->ring) + (far ? SESSION_NEAR : 0),
+		.mask = (far ? t->ring : SESSION_NEAR) - 1, .tail = ring->tail, .end = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE),
+	};
 }
 
-/* The oldest record of a CPU, NULL while there is none or it is being written. */
-static const struct session_record *oldest(const struct trace *t, int cpu)
+static void give_back(const struct reader *r)
 {
-	uint64_t tail = t->shared->rings[cpu].tail;
-	const struct session_record *r = record_at(t, cpu, tail);
-
-	return __atomic_load_n(&r->sequence, __ATOMIC_ACQUIRE) == tail + 1 ? r : NULL;
+	__atomic_store_n(&r->ring->tail, r->tail, __ATOMIC_RELEASE);
 }
 
-static void pass(struct trace *t, int cpu)
+static void pass(struct reader *r)
 {
-	struct session_ring *ring = &t->shared->rings[cpu];
-
-	__atomic_store_n(&ring->tail, ring->tail + 1, __ATOMIC_RELEASE);
+	if (!(++r->tail % TELL))
+		give_back(r);
 }
 
-/* Records that came to nothing. */
-static const struct session_record *next_of(struct trace *t, int cpu)
+/* The oldest record; NULL: none, or it is being written. Those that came to nothing are passed over. */
+static const struct session *oldest(struct reader *r)
 {
-	const struct session_record *r;
+	for (; r->tail < r->end; pass(r)) {
+		const struct session_record *record = &r->records[r->tail & r->mask];
 
-	while ((r = oldest(t, cpu)) && r->session.event == SESSION_EVENT_COUNT)
-		pass(t, cpu);
-	return r;
+		if (__atomic_load_n(&record->sequence, __ATOMIC_ACQUIRE) != r->tail + 1)
+			return NULL;
+		if (record->session.event != SESSION_EVENT_COUNT)
+			return &record->session;
+	}
+	return NULL;
 }
 
 uint64_t trace_read(struct trace *t)
 {
-	const struct session_record *heads[SESSION_CPUS];
-	uint64_t n = 0, end[SESSION_CPUS];
-	int first;
+	const struct session *heads[2 * SESSION_CPUS];
+	struct reader readers[2 * SESSION_CPUS];
+	int first, count = 0;
+	uint64_t n = 0;
 
-	for (int cpu = 0; cpu < t->cpus; cpu++) {	/* not beyond what is there now: writers do not keep us here */
-		end[cpu] = __atomic_load_n(&t->shared->rings[cpu].head, __ATOMIC_ACQUIRE);
-		heads[cpu] = next_of(t, cpu);
+	for (int i = 0; i < 2 * t->cpus; i++) {	/* not beyond what is there now: writers do not keep us here */
+		readers[count] = reader_of(t, i);
+		heads[count] = oldest(&readers[count]);
+		if (heads[count])
+			count++;
+		else
+			give_back(&readers[count]);
 	}
-	for (;; n++) {
-		first = -1;
-		for (int cpu = 0; cpu < t->cpus; cpu++)
-			if (heads[cpu] && (first < 0 || heads[cpu]->session.time_ns < heads[first]->session.time_ns))
-				first = cpu;
-		if (first < 0)
-			return n;
-		t->sink->session(t->sink->ctx, &heads[first]->session);
-		pass(t, first);
-		heads[first] = t->shared->rings[first].tail < end[first] ? next_of(t, first) : NULL;
+	for (; count; n++) {
+		first = 0;
+		for (int i = 1; i < count; i++)
+			if (heads[i]->time_ns < heads[first]->time_ns)
+				first = i;
+		t->sink->session(t->sink->ctx, heads[first]);
+		pass(&readers[first]);
+		heads[first] = oldest(&readers[first]);
+		if (heads[first])
+			continue;
+		give_back(&readers[first]);
+		readers[first] = readers[--count];
+		heads[first] = heads[count];
 	}
+	return n;
 }
 
 bool trace_drained(const struct trace *t)
 {
-	for (int cpu = 0; cpu < t->cpus; cpu++)
-		if (t->shared->rings[cpu].tail != __atomic_load_n(&t->shared->rings[cpu].head, __ATOMIC_ACQUIRE))
+	for (int i = 0; i < 2 * t->cpus; i++) {
+		struct reader r = reader_of(t, i);
+
+		if (r.tail != r.end)
 			return false;
+	}
 	return true;
 }

@@ -127,9 +127,9 @@ static void *visit_namespaces(void *arg)
 	return NULL;
 }
 
-int trace_walk_files(struct trace *t)
+int trace_iterate(struct bpf_link *link)
 {
-	const struct walk w = { .link = t->files };
+	const struct walk w = { .link = link };
 
 	return iterate(&w);
 }
@@ -169,7 +169,7 @@ int trace_walk_owners(struct trace *t, struct bpf_link *link, void (*session)(vo
 	int err;
 
 	t->shared->seeding = 1;
-	trace_walk_files(t);
+	trace_iterate(t->files);
 	t->shared->seeding = 0;
 	err = trace_walk_sockets(link, session, ctx);
 	forget_holders(t);

@@ -64,29 +64,20 @@ struct session_state {
 	__u64 sock;		/* the socket's address: names the session; not for output */
 	__u64 birth_ns;		/* SYN sent, or received by the listener */
 	__u64 established_ns;
-	__u64 fin_ns;		/* the first FIN, of either end */
+	__u64 fin_ns;		/* the first FIN, of either end; with session_filter.fins */
 	__u64 change_ns;	/* the last change of state, where those are asked for */
 	struct session_process process;
 	__u8 owner;		/* enum session_owner: how process is known */
 	__u8 closer;		/* enum session_closer: who sent the first FIN, or the RST */
 	__u8 flags;		/* enum session_flag */
-	__u8 pad;
+	__u8 spilled;		/* it is in session_spill */
 };
 
 /* What happened to one session. bytes are payload: each byte once, whatever was retransmitted, without SYN and FIN. */
 struct session {
 	struct session_state state;
 	__u64 time_ns;		/* of the event; SESSION_EVENT_END: the end */
-	__u64 tx_bytes, rx_bytes, retransmitted_bytes;
-	__u64 cgroup;				/* with session_filter.names: v2 id of the cgroup the socket was made in */
-	__u32 retransmits, segs_out, segs_in;	/* segments */
-	__u32 srtt_us, min_rtt_us;		/* min_rtt_us ~0: no sample */
-	__u32 cwnd;				/* segments */
-	__u32 busy, rwnd_limited, sndbuf_limited;	/* jiffies, the first without the others */
-	__u32 snd_wnd, rcv_wnd;			/* bytes; 0: closed */
-	__u32 netns;				/* inode number */
-	__u32 uid;				/* of the socket, in the first user namespace */
-	__u32 mss;				/* bytes */
+	__u64 tx_bytes, rx_bytes;
 	__u8 laddr[16], raddr[16];		/* network order; IPv4: the first four bytes */
 	__be16 lport, rport;
 	__u16 family;				/* AF_INET or AF_INET6 */
@@ -94,6 +85,17 @@ struct session {
 	__u8 event;				/* enum session_event */
 	__u8 end;				/* enum session_end */
 	__u8 last_state, new_state;		/* TCP states before and after */
+	__u32 netns;				/* inode number */
+	__u32 uid;				/* of the socket, in the first user namespace */
+
+	__u32 mss;				/* bytes. From here on not with session_filter.brief */
+	__u64 retransmitted_bytes;
+	__u64 cgroup;				/* with session_filter.names: v2 id of the cgroup the socket was made in */
+	__u32 retransmits, segs_out, segs_in;	/* segments */
+	__u32 srtt_us, min_rtt_us;		/* min_rtt_us ~0: no sample */
+	__u32 cwnd;				/* segments */
+	__u32 busy, rwnd_limited, sndbuf_limited;	/* jiffies, the first without the others */
+	__u32 snd_wnd, rcv_wnd;			/* bytes; 0: closed */
 	__u32 detail[3];			/* RETRANSMIT: sequence number, bytes, flags; DROP: reason; LISTEN: backlog, its limit */
 	char congestion[16];			/* with session_filter.names */
 	__u64 place;				/* DROP: address of the code */
@@ -122,7 +124,7 @@ struct session_filter {
 	__u32 tick_ns;		/* of a jiffy */
 	__u32 events;		/* 1 << enum session_event */
 	__u32 self;		/* our own process: reading a socket by iterator takes its lock, but does not make us its owner */
-	__u32 ring;		/* records of a CPU's ring, a power of two */
+	__u32 ring;		/* records of a CPU's far ring, a power of two */
 	__u32 bucket_bits;	/* of session_table */
 	__u32 pid, netns;
 	__u32 uid;
@@ -133,7 +135,9 @@ struct session_filter {
 	__u8 drop_sk;		/* kfree_skb() tells the receiving socket */
 	__u8 drop_all;		/* also drops without a reason */
 	__u8 names;		/* congestion and cgroup, which are behind pointers, are wanted */
-	__u8 pad[3];
+	__u8 fins;		/* fin_ns, which takes a clock of its own, is wanted */
+	__u8 ordered;		/* this machine keeps stores in order */
+	__u8 brief;		/* what a socket counts beside bytes is not wanted */
 	__u32 drop_purge;	/* the reason of emptying a queue at close: no drop */
 	char comm[16];
 	__u64 cgroup, min_bytes, min_ns;
@@ -153,8 +157,8 @@ struct session_counts {
 	__u64 failed;		/* connects that never were established */
 	__u64 events;		/* records of other kinds submitted or lost_full */
 	__u64 lost_full;	/* no room in the ring */
-	__u64 lost_missed;	/* the end of a socket went unseen, its address is used anew */
-	__u64 late;		/* ended seen when the socket was destroyed: the kernel had skipped the program */
+	__u64 lost_missed;	/* the end of a socket went unseen: it is gone, or its address is used anew */
+	__u64 late;		/* ended seen when the socket was destroyed: the kernel had left the program out */
 	__u64 no_memory;	/* a socket's state could not be kept */
 	__u64 spill_in, spill_out;	/* sessions that went to sk_storage, and left it */
 	__u64 held_in, held_out;	/* ended, waiting in session_held for their owner to show; gone from there */
@@ -167,6 +171,7 @@ enum {
 	SESSION_WAYS = 8,
 	SESSION_BUCKET_BITS = 14,	/* unless told otherwise: 131,072 sockets, 9.4 MB */
 	SESSION_LISTENERS = 65536,
+	SESSION_NEAR = 1024,		/* records of a near ring, a power of two: 256 KB */
 };
 
 struct session_bucket {
@@ -182,12 +187,13 @@ struct session_listener {
 	__u8 addr[16];		/* IPv4: the first four bytes; 0: any */
 };
 
-/* Records on their way to the reader: a ring for each CPU, `cpu * session_filter.ring .. + ring - 1` of session_ring. The programs
- * move head, fill the record and publish it by its sequence, head + 1; the reader moves tail behind it. */
+/* Records on their way to the reader: two rings for each CPU in session_ring, from `cpu * (SESSION_NEAR + session_filter.ring)` on. The
+ * near one stays in the CPU's cache while the reader keeps up; the far one is for when it is full. The programs move head, fill the record
+ * and publish it by its sequence, head + 1; the reader moves tail behind it. */
 struct session_record {
-	struct session session;		/* event SESSION_EVENT_COUNT: nothing, go on */
 	__u64 sequence;
-	__u64 pad;
+	__u64 pad;			/* sequence to be */
+	struct session session;		/* event SESSION_EVENT_COUNT: nothing, go on */
 };
 
 struct session_ring {
@@ -198,11 +204,15 @@ struct session_ring {
 /* Shared memory of the programs and the loader (.bss). */
 struct session_shared {
 	struct session_counts counts[SESSION_CPUS];
-	struct session_ring rings[SESSION_CPUS];
-	__u64 held, spilled;	/* now: held_in - held_out, spill_in - spill_out; read on the way of each event */
+	struct session_ring near[SESSION_CPUS], far[SESSION_CPUS];
+	__u64 held, spilled;	/* now: held_in - held_out, sockets in session_spill; read on the way of each event */
 	__u64 accepting;	/* sockets with SESSION_ACCEPTING */
 	__u64 seeding;		/* the loader's: note owners of files */
 	__u64 listing;		/* the loader's: what session_list gives, 1 << enum session_event */
+	__u64 stopping;		/* the loader's: what ended unseen will be told by nobody */
+	__u64 spill_gone;	/* the loader's, taken by session_gone: sessions of session_spill that ended unseen */
+	__u64 spill_stays;	/* session_stays': sessions in session_spill; set to 0 by the loader before */
+	__u64 here;		/* session_gone's: its own address */
 };
 
 #ifdef __bpf__
@@ -273,7 +283,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);		/* session_filter.ring for each CPU: set before load */
+	__uint(max_entries, 1);		/* SESSION_NEAR + session_filter.ring for each CPU: set before load */
 	__type(key, __u32);
 	__type(value, struct session_record);
 } session_ring SEC(".maps");

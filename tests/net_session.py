@@ -298,6 +298,36 @@ def test_owner_of_a_passed_connection_is_who_closes_it(peers, lives):
     s.check(life, 0, 6, server_owner=heir)
 
 
+@pytest.mark.parametrize("columns", [
+    ["tx_bytes", "rx_bytes", "uid", "netns", "family", "laddr", "raddr", "pid", "comm", "side", "closer", "end", "error", "owner", "seeded", "mapped"],
+    ["retransmits", "retransmitted_bytes", "tx_segments", "rx_segments", "srtt_us", "min_rtt_us", "cwnd", "mss", "tx_window", "rx_window"],
+    ["busy_ns", "rwnd_limited_ns", "sndbuf_limited_ns", "rx_bytes"],
+    ["congestion", "cgroup"]])
+def test_columns_do_not_depend_on_which_others_are_asked_for(session, lives, columns):
+    """What no column shows is not collected."""
+    every, chosen = lives(), lives("-o", ",".join(["lport", "rport"] + columns))
+    for family in "v4", "v6":
+        s = session(family)
+        exchange(s, 1000, 70000)
+        s.client.close()
+        s.server.close()
+        for ends in (s.cport, s.sport), (s.sport, s.cport):
+            one, other = every.wait(*ends), chosen.wait(*ends)
+            assert list(other) == ["lport", "rport"] + columns
+            assert {c: one[c] for c in columns} == {c: other[c] for c in columns}
+
+
+def test_times_of_fins_are_there_when_asked_for(session, lives):
+    life = lives("-o", "lport,rport,transfer_ns,closing_ns,duration_ns")
+    s = session()
+    s.client.close()
+    s.server.close()
+    for ends in (s.cport, s.sport), (s.sport, s.cport):
+        record = life.wait(*ends)
+        assert 0 < record["transfer_ns"] and 0 < record["closing_ns"]
+        assert record["transfer_ns"] + record["closing_ns"] <= record["duration_ns"]
+
+
 def test_pid_filter(session, lives):
     s = session()
     life = lives("--pid", str(s.server.pid))

@@ -11,17 +11,12 @@ import time
 
 import pytest
 
-from session_lab import PATIENCE, WEIRCTL, lives, netns, peers, wait_until_watching  # noqa: F401
+from session_lab import PATIENCE, WEIRCTL, lives, netns, peers, wait_until_connected, wait_until_watching, witness  # noqa: F401
 
 MANY = 24_000           # ends
 CONCURRENT = 100_000    # sessions
 EACH = resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2 - 50
 TCPLIFE = shutil.which("tcplife", path="/usr/sbin:/usr/share/bcc/tools")
-
-
-def balanced(t):
-    """Nothing unaccounted: what began has ended in a record, was not asked for, is open, or is counted as lost."""
-    return t["opened"] + t["seeded"] == t["ended"] + t["filtered"] + t["held"] + t["open"] + t["lost_missed"]
 
 
 class Lines(threading.Thread):
@@ -73,12 +68,18 @@ class Crowd:
         for p in self.members:
             p.process.wait(240)
 
+    def ended(self, netns):
+        """By kill(), to the last packet."""
+        self.kill()
+        self.gone()
+        wait_until_connected(netns)
+
     def of(self, records):
         return [r for r in records if r["pid"] in self.pids]
 
 
 @pytest.mark.skipif(not TCPLIFE, reason="tcplife (libbpf-tools) is not installed")
-def test_24000_ends_at_once_beside_tcplife(peers, lives):
+def test_24000_ends_at_once_beside_tcplife(peers, netns, lives, witness):
     """Processes are killed that have both ends of 12,000 sessions. tcplife sees the same ends; it remembers 10,240 sockets."""
     life = lives("--totals", "--comm", "crowd")
     other = Lines("crowd", "unshare", "-m", "sh", "-c",
@@ -86,19 +87,19 @@ def test_24000_ends_at_once_beside_tcplife(peers, lives):
     try:
         assert other.first.wait(PATIENCE), "tcplife does not start"
         crowd = Crowd(peers, MANY // 2)
-        crowd.kill()
-        drain(life, MANY)
+        crowd.ended(netns)
         time.sleep(1)  # for tcplife, which says nothing at its end
     finally:
         theirs = other.stop()
     assert life.stop()[0] == 0
     print(f"{MANY} ends: weirctl reported {len(life.records)}, tcplife {theirs}")
-    assert len(life.records) == len(crowd.of(life.records)) == MANY, life.totals
-    assert balanced(life.totals) and life.totals["lost_full"] == life.totals["lost_missed"] == 0
+    witness.judge(life.totals, crowd.ends, len(life.records))
+    assert crowd.ends == MANY and life.totals["lost_full"] == 0
+    assert crowd.of(life.records) == life.records
     assert theirs <= MANY
 
 
-def test_100000_concurrent_sessions_all_reported(peers, tmp_path):
+def test_100000_concurrent_sessions_all_reported(peers, netns, tmp_path, witness):
     """More sockets than the table has places (the others keep their state in themselves), ended at once. Into a file: a pipe's reader
     would be what is measured."""
     columns = ["laddr", "lport", "raddr", "rport", "seeded"]
@@ -107,8 +108,7 @@ def test_100000_concurrent_sessions_all_reported(peers, tmp_path):
         try:
             wait_until_watching(life)
             crowd = Crowd(peers, CONCURRENT)
-            crowd.kill()
-            crowd.gone()
+            crowd.ended(netns)
             life.send_signal(signal.SIGINT)
             assert life.wait(PATIENCE) == 0
         finally:
@@ -117,24 +117,25 @@ def test_100000_concurrent_sessions_all_reported(peers, tmp_path):
         out.seek(0)
         *records, last = map(json.loads, out)
     t = last["totals"]
-    assert len(records) == crowd.ends >= 2 * CONCURRENT - 100, t
-    assert len({tuple(r[c] for c in columns[:4]) for r in records}) == crowd.ends and not any(r["seeded"] for r in records)
-    assert t["spilled"] > 0 and balanced(t)
-    assert t["lost_full"] == t["lost_missed"] == t["no_memory"] == 0
+    witness.judge(t, crowd.ends, len(records))
+    assert crowd.ends >= 2 * CONCURRENT - 100 and t["spilled"] > 0
+    assert len({tuple(r[c] for c in columns[:4]) for r in records}) == len(records)
+    assert sum(r["seeded"] for r in records) <= witness.starts
+    assert t["lost_full"] == t["no_memory"] == 0
 
 
-def test_sessions_beyond_the_table_are_like_others(peers, lives):
+def test_sessions_beyond_the_table_are_like_others(peers, netns, lives, witness):
     """The smallest table."""
     life = lives("--totals", "--sockets", "8", "--comm", "crowd")
     crowd = Crowd(peers, 300)
-    crowd.kill()
-    drain(life, 600)
+    crowd.ended(netns)
     assert life.stop()[0] == 0
-    assert len(crowd.of(life.records)) == 600 and {r["owner"] for r in life.records} == {"process"}
-    assert life.totals["spilled"] >= 500 and balanced(life.totals)
+    witness.judge(life.totals, 600, len(crowd.of(life.records)))
+    assert crowd.ends == 600 and {r["owner"] for r in life.records} == {"process"}
+    assert life.totals["spilled"] >= 500
 
 
-def test_open_sessions_are_listed_and_seeded(peers, lives):
+def test_open_sessions_are_listed_and_seeded(peers, lives, witness):
     """12,000 ends: open at the end of a trace that saw them begin, and at the start of another."""
     before = lives("--totals", "--open", "--comm", "crowd")
     crowd = Crowd(peers, 6000)
@@ -143,18 +144,19 @@ def test_open_sessions_are_listed_and_seeded(peers, lives):
         assert life.stop()[0] == 0
         mine = [r for r in life.records if r["event"] == "open"]
         assert len(mine) == crowd.ends and {r["pid"] for r in mine} == crowd.pids
-        assert {r["seeded"] for r in mine} == {seeded}
-        assert life.totals["open"] >= crowd.ends and balanced(life.totals)
+        unlike = sum(r["seeded"] != seeded for r in mine)
+        assert unlike <= (0 if seeded else witness.starts)
+        witness.judge(life.totals)
+        assert life.totals["open"] >= crowd.ends - unlike
 
 
-def test_full_ring_is_counted_and_said(peers, lives):
+def test_full_ring_is_counted_and_said(peers, netns, lives, witness):
     """The reader stands still while one CPU ends more sessions than its ring has records."""
     life = lives("--totals")
     crowd = Crowd(peers, 70_000, pin=0)
     life.process.send_signal(signal.SIGSTOP)
     try:
-        crowd.kill()
-        crowd.gone()
+        crowd.ended(netns)
     finally:
         life.process.send_signal(signal.SIGCONT)
     code, err = life.stop()
@@ -162,10 +164,10 @@ def test_full_ring_is_counted_and_said(peers, lives):
     assert code == 0
     assert t["lost_full"] > 0 and f"{t['lost_full']} records lost: the ring was full" in err
     assert t["ended"] == len(life.records) + t["lost_full"]
-    assert t["ended"] >= crowd.ends and balanced(t)
+    witness.judge(t, crowd.ends, min(t["ended"], crowd.ends))
 
 
-def test_balance_under_churn(peers, lives):
+def test_balance_under_churn(peers, lives, witness):
     """Traces that start and stop while sessions begin and end on both CPUs."""
     busy = [peers(f"busy-{i}") for i in range(2)]
     for i, p in enumerate(busy):
@@ -180,6 +182,6 @@ def test_balance_under_churn(peers, lives):
         assert life.totals["ended"] == len(life.records)
     assert all(p.result() > 0 for p in busy)
     for t in totals:
-        assert balanced(t), t
-        assert t["lost_full"] == t["lost_missed"] == 0
+        witness.judge(t)
+        assert t["lost_full"] == 0
     assert totals[0]["ended"] > 0

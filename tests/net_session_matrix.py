@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from session_lab import PATIENCE, lives, netns, peers  # noqa: F401
+from session_lab import PATIENCE, lives, netns, peers, witness  # noqa: F401
 
 SEED = int(os.environ.get("WEIR_SEED", random.randrange(1 << 32)))
 ROUNDS = int(os.environ.get("WEIR_ROUNDS", 90))
@@ -233,7 +233,7 @@ def judge(r, record, owner, tx, rx, meaning, ss):
     return 1
 
 
-def test_owner_and_bytes_in_random_combination(peers, netns, far, lives):
+def test_owner_and_bytes_in_random_combination(peers, netns, far, lives, witness):
     print("WEIR_SEED", SEED)
     pool, life, ss = Pool(peers, netns, far), lives("--totals"), Ss(netns, far)
     client, done = pool.client, []
@@ -261,9 +261,9 @@ def test_owner_and_bytes_in_random_combination(peers, netns, far, lives):
         agreed += judge(r, there, r.server, r.down + r.late, received, of_server, seen)
     assert agreed >= len(done), "ss saw too few of the sockets"
     t = life.totals
-    assert t["opened"] + t["seeded"] == t["ended"] + t["filtered"] + t["held"] + t["open"] + t["lost_missed"]
-    assert t["lost_full"] == t["lost_missed"] == t["no_memory"] == t["held"] == 0
-    assert t["ended"] == len(life.records)
+    witness.judge(t)
+    assert t["no_memory"] == t["held"] == 0, t
+    assert t["ended"] == len(life.records) + t["lost_full"]  # of others: all that were asked about above are there
 
 
 def slow(netns, far, *words):

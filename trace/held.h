@@ -25,10 +25,8 @@ static __always_inline bool hold(struct sock *sk, const struct session_state *s,
 		return false;
 	}
 	r->event = SESSION_EVENT_END;
-	r->last_state = change.old;
-	r->new_state = change.new;
-	fill(r, sk, s, now);
-	classify_end(r);
+	fill(r, sk, s, change, now);
+	classify_end(r, change.old, sk->sk_err);
 	more(held);
 	count(held_in);
 	return true;

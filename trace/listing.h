@@ -122,11 +122,10 @@ static __always_inline bool describe(struct session *r, struct sock *sk)
 	if (state != TCP_LISTEN)
 		p = place_find(sk);
 	s = p.state ? p.state : &none;
+	none.spilled = 0;
 	if (!p.state)
 		state_new(s, sk, 0);
-	r->last_state = r->new_state = state;
-	r->end = 0;
-	fill(r, sk, s, bpf_ktime_get_ns());
+	fill(r, sk, s, (struct change){ state, state }, bpf_ktime_get_ns());
 	owner_by_files(&r->state, sk);
 	if (r->state.owner == SESSION_OWNER_NONE)
 		owner_by_listener(&r->state, sk, r->lport);

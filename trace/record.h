@@ -6,12 +6,12 @@
 
 /* How it ended, and who ended it if nobody sent a FIN before. sk_err is set before the state changes. A soft error from earlier
  * (ICMP) stays behind when FINs were exchanged all the same. */
-static __always_inline void classify_end(struct session *r)
+static __always_inline void classify_end(struct session *r, int last, int error)
 {
-	bool fins = r->last_state == TCP_FIN_WAIT2 || r->last_state == TCP_CLOSING || r->last_state == TCP_LAST_ACK;
+	bool fins = last == TCP_FIN_WAIT2 || last == TCP_CLOSING || last == TCP_LAST_ACK;
 	__u8 closer = SESSION_CLOSER_NONE;
 
-	switch (r->error) {
+	switch (error) {
 	case 0:			/* close with unread data or without linger, disconnect, a listener closed over it */
 		r->end = fins ? SESSION_END_FIN : SESSION_END_RESET;
 		closer = SESSION_CLOSER_LOCAL;
@@ -61,13 +61,13 @@ static __always_inline void fill_addresses(struct session *r, struct sock *sk, s
 
 /* bytes_sent also counts what the host itself refused to send (a full queue, a filter) and sends again as new. The sequence numbers
  * bound it: a SYN counts in bytes_acked where this end connected, a FIN where it is known to be sent. */
-static __always_inline __u64 sent(const struct session *r, const struct tcp_sock *tp)
+static __always_inline __u64 sent(const struct tcp_sock *tp, int last, int error, __u8 flags)
 {
 	__u64 bytes = tp->bytes_sent - tp->bytes_retrans, most = tp->bytes_acked + (__u32)(tp->snd_nxt - tp->snd_una);
 
-	if (r->state.flags & SESSION_ACTIVE)
+	if (flags & SESSION_ACTIVE)
 		most--;
-	if (r->last_state == TCP_FIN_WAIT2 || (!r->error && (r->last_state == TCP_CLOSING || r->last_state == TCP_LAST_ACK)))
+	if (last == TCP_FIN_WAIT2 || (!error && (last == TCP_CLOSING || last == TCP_LAST_ACK)))
 		most--;
 	return bytes < most ? bytes : most;
 }
@@ -84,20 +84,11 @@ static __always_inline void fill_names(struct session *r, struct sock *sk, struc
 	name[1] = *(__u64 *)&ca->name[8];
 }
 
-/* Totals are read at the change to CLOSE: a disconnect() sets them to 0 right after. */
-static __always_inline void fill(struct session *r, struct sock *sk, const struct session_state *s, __u64 now)
+/* What a socket counts beside bytes. */
+static __always_inline void fill_counts(struct session *r, struct tcp_sock *tp)
 {
-	struct tcp_sock *tp = tcp_of(sk);
-
-	if (!tp)
-		return;
-	r->state = *s;
-	r->time_ns = now;
-	r->error = sk->sk_err;
+	r->mss = tp->mss_cache;
 	r->retransmitted_bytes = tp->bytes_retrans;
-	r->tx_bytes = sent(r, tp);
-	r->rx_bytes = tp->bytes_received - (sk->__sk_common.skc_flags >> SOCK_DONE & 1);	/* the peer's FIN counts as one */
-	fill_names(r, sk, tp);
 	r->retransmits = tp->total_retrans;
 	r->segs_out = tp->segs_out;
 	r->segs_in = tp->segs_in;
@@ -109,26 +100,61 @@ static __always_inline void fill(struct session *r, struct sock *sk, const struc
 	r->sndbuf_limited = tp->chrono_stat[2];
 	r->snd_wnd = tp->snd_wnd;
 	r->rcv_wnd = tp->rcv_wnd;
-	r->netns = sk->__sk_common.skc_net.net->ns.inum;
-	r->uid = sk->sk_uid.val;
-	fill_addresses(r, sk, tp);
-	r->mss = tp->mss_cache;
 	r->detail[0] = r->detail[1] = r->detail[2] = 0;
 	r->place = 0;
 }
 
-/* Room for a record in this CPU's ring, NULL: none. A softirq may come in between and take the next, hence the slack. */
+struct change {
+	int old, new;
+};
+
+/* Totals are read at the change to CLOSE: a disconnect() sets them to 0 right after. */
+static __always_inline void fill(struct session *r, struct sock *sk, const struct session_state *s, struct change change, __u64 now)
+{
+	struct tcp_sock *tp = tcp_of(sk);
+	int error = sk->sk_err;
+
+	r->last_state = change.old;
+	r->new_state = change.new;
+	r->end = 0;
+	if (!tp)
+		return;
+	r->state = *s;
+	r->time_ns = now;
+	r->error = error;
+	r->tx_bytes = sent(tp, change.old, error, s->flags);
+	r->rx_bytes = tp->bytes_received - (sk->__sk_common.skc_flags >> SOCK_DONE & 1);	/* the peer's FIN counts as one */
+	r->netns = sk->__sk_common.skc_net.net->ns.inum;
+	r->uid = sk->sk_uid.val;
+	fill_addresses(r, sk, tp);
+	fill_names(r, sk, tp);
+	if (!filter.brief)
+		fill_counts(r, tp);
+}
+
+/* A softirq may come in between and take the next, hence the slack. */
+static __always_inline bool has_room(struct session_ring *ring, __u32 records)
+{
+	return *(volatile __u64 *)&ring->head + 8 - *(volatile __u64 *)&ring->tail <= records;
+}
+
+/* Room for a record in one of this CPU's rings, NULL: none. */
 static __always_inline struct session_record *reserve(void)
 {
-	__u32 cpu = bpf_get_smp_processor_id() & (SESSION_CPUS - 1), at;
-	struct session_ring *ring = &shared.rings[cpu];
+	__u32 cpu = bpf_get_smp_processor_id() & (SESSION_CPUS - 1), at = cpu * (SESSION_NEAR + filter.ring), records = SESSION_NEAR;
+	struct session_ring *ring = &shared.near[cpu];
 	struct session_record *r;
 	__u64 head;
 
-	if (*(volatile __u64 *)&ring->head + 8 - *(volatile __u64 *)&ring->tail > filter.ring)
-		return NULL;
+	if (!has_room(ring, records)) {
+		ring = &shared.far[cpu];
+		records = filter.ring;
+		at += SESSION_NEAR;
+		if (!has_room(ring, records))
+			return NULL;
+	}
 	head = __sync_fetch_and_add(&ring->head, 1);
-	at = cpu * filter.ring + (head & (filter.ring - 1));
+	at += head & (records - 1);
 	r = bpf_map_lookup_elem(&session_ring, &at);
 	if (r)
 		r->pad = head + 1;
@@ -143,10 +169,15 @@ static __always_inline void count_event(enum session_event event)
 		count(events);
 }
 
-/* The exchange orders it behind the record on every machine. */
+/* Behind the record: by itself where stores stay in order; elsewhere an exchange sees to it, and waits for the record's lines. */
 static __always_inline void publish(struct session_record *r)
 {
-	__sync_lock_test_and_set(&r->sequence, r->pad);
+	if (filter.ordered) {
+		asm volatile("" ::: "memory");
+		*(volatile __u64 *)&r->sequence = r->pad;
+	} else {
+		__sync_lock_test_and_set(&r->sequence, r->pad);
+	}
 }
 
 static __always_inline void discard(struct session_record *r)
@@ -184,10 +215,6 @@ static __always_inline bool sends(enum session_event event)
 	return filter.events & 1 << event;
 }
 
-struct change {
-	int old, new;
-};
-
 /* One record of the socket as it is. */
 static __always_inline void emit(struct sock *sk, const struct session_state *s, enum session_event event, struct change change,
 				 __u64 now)
@@ -199,11 +226,8 @@ static __always_inline void emit(struct sock *sk, const struct session_state *s,
 		return;
 	}
 	r->session.event = event;
-	r->session.last_state = change.old;
-	r->session.new_state = change.new;
-	r->session.end = 0;
-	fill(&r->session, sk, s, now);
+	fill(&r->session, sk, s, change, now);
 	if (event == SESSION_EVENT_END || event == SESSION_EVENT_FAILED)
-		classify_end(&r->session);
+		classify_end(&r->session, change.old, sk->sk_err);
 	finish(r, event);
 }

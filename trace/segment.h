@@ -14,6 +14,7 @@ static __always_inline void state_of(struct session_state *s, struct sock *sk)
 {
 	struct place p = place_find(sk);
 
+	s->spilled = 0;
 	if (p.state)
 		*s = *p.state;
 	else
@@ -26,6 +27,7 @@ int segment_again(__u64 *ctx)	/* const struct sock *, const struct sk_buff * */
 	struct sock *sk = (struct sock *)ctx[0];
 	struct sk_buff *skb = (struct sk_buff *)ctx[1];
 	struct session_record *r = reserve();
+	int state = sk->__sk_common.skc_state;
 	struct session_state s;
 
 	if (!r) {
@@ -34,9 +36,7 @@ int segment_again(__u64 *ctx)	/* const struct sock *, const struct sk_buff * */
 	}
 	state_of(&s, sk);
 	r->session.event = SESSION_EVENT_RETRANSMIT;
-	r->session.last_state = r->session.new_state = sk->__sk_common.skc_state;
-	r->session.end = 0;
-	fill(&r->session, sk, &s, bpf_ktime_get_ns());
+	fill(&r->session, sk, &s, (struct change){ state, state }, bpf_ktime_get_ns());
 	if (r->session.state.owner == SESSION_OWNER_NONE)
 		owner_by_listener(&r->session.state, sk, r->session.lport);
 	r->session.detail[0] = *(__u32 *)&skb->cb[0];
@@ -59,11 +59,10 @@ int segment_synack(__u64 *ctx)	/* const struct sock *, const struct request_sock
 		lost(SESSION_EVENT_RETRANSMIT);
 		return 0;
 	}
+	s.spilled = 0;
 	state_new(&s, listener, SESSION_PASSIVE);
 	r->session.event = SESSION_EVENT_RETRANSMIT;
-	r->session.last_state = r->session.new_state = TCP_SYN_RECV;
-	r->session.end = 0;
-	fill(&r->session, listener, &s, bpf_ktime_get_ns());
+	fill(&r->session, listener, &s, (struct change){ TCP_SYN_RECV, TCP_SYN_RECV }, bpf_ktime_get_ns());
 	owner_by_listener(&r->session.state, listener, bpf_htons(listener->__sk_common.skc_num));
 	r->session.rport = req->__req_common.skc_dport;
 	r->session.retransmits = req->num_retrans + 1;

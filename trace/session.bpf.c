@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
+#include "gone.h"
 #include "listing.h"
 #include "segment.h"
 
@@ -48,9 +49,9 @@ static __always_inline void on_established(struct sock *sk, struct change change
 
 	if (!tp)
 		return;
-	if (s && change.old == TCP_SYN_RECV && !(s->flags & SESSION_ACTIVE)) {
+	if (s && (s->flags & SESSION_COUNTED || (change.old == TCP_SYN_RECV && !(s->flags & SESSION_ACTIVE)))) {
 		check_left(s);
-		state_new(s, sk, SESSION_PASSIVE);
+		state_new(s, sk, change.old == TCP_SYN_RECV ? SESSION_PASSIVE : SESSION_ACTIVE);
 	}
 	if (!s) {
 		p = place_claim(sk);
@@ -110,7 +111,8 @@ static __always_inline void on_fin(struct sock *sk, struct change change)
 		if (s->closer != SESSION_CLOSER_NONE)
 			break;
 		s->closer = SESSION_CLOSER_LOCAL;
-		s->fin_ns = bpf_ktime_get_ns();
+		if (filter.fins)
+			s->fin_ns = bpf_ktime_get_ns();
 	}
 	if (!locked_by_process(sk))
 		return;
@@ -169,6 +171,7 @@ static __always_inline void on_close(struct sock *sk, struct change change)
 	p = place_find(sk);
 	if (was_established(change.old)) {
 		if (!p.state) {
+			none.spilled = 0;
 			p.state = &none;
 			unseen(&none, sk);
 		}
@@ -227,6 +230,7 @@ static __always_inline void tell(struct sock *sk, struct change change)
 	struct session_state none, *s = p.state ? p.state : &none;
 	__u64 now = bpf_ktime_get_ns();
 
+	none.spilled = 0;
 	if (!p.state)
 		state_new(s, sk, 0);
 	if (change.new != TCP_SYN_RECV && locked_by_process(sk) && !sk->sk_err)
@@ -268,7 +272,12 @@ int session_destroy(__u64 *ctx)	/* struct sock * */
 	settle_held(sk);
 	if (!p.state)
 		return 0;
-	/* The kernel skips a program that a softirq would run within itself: the end went by unseen. */
+	if (!sk->__sk_common.skc_dport) {	/* it never connected: of another socket at this address */
+		check_left(p.state);
+		place_free(sk, p);
+		return 0;
+	}
+	/* The kernel left the program out: the end went by unseen. */
 	if (p.state->flags & SESSION_COUNTED) {
 		struct change change = { p.state->closer ? TCP_LAST_ACK : TCP_ESTABLISHED, TCP_CLOSE };
 

@@ -21,14 +21,16 @@ static __always_inline void state_new(struct session_state *s, struct sock *sk, 
 	s->owner = SESSION_OWNER_NONE;
 	s->closer = SESSION_CLOSER_NONE;
 	s->flags = flags;
-	s->pad = 0;
 }
 
 /* What was in a place when its socket begins anew: the end was missed. */
 static __always_inline void check_left(const struct session_state *s)
 {
-	if (s->flags & SESSION_COUNTED)
+	if (s->flags & SESSION_COUNTED) {
 		count(lost_missed);
+		if (s->spilled)
+			count(spill_out);
+	}
 	if (s->flags & SESSION_ACCEPTING)
 		less(accepting);
 }
@@ -39,6 +41,8 @@ static __always_inline void opened(struct session_state *s)
 		return;
 	s->flags |= SESSION_COUNTED;
 	count(opened);
+	if (s->spilled)
+		count(spill_in);
 }
 
 /* Who has the socket, as the walk through the file tables saw it at the start. */
@@ -58,5 +62,7 @@ static __always_inline void unseen(struct session_state *s, struct sock *sk)
 {
 	state_new(s, sk, SESSION_SEEDED | SESSION_COUNTED);
 	count(seeded);
+	if (s->spilled)
+		count(spill_in);
 	owner_by_files(s, sk);
 }

@@ -10,8 +10,9 @@ const volatile struct session_filter filter = {};
 struct session_shared shared = {};
 
 /* Atomic: a softirq of another of our programs may come in between. */
-#define count(field) \
-	((void)__sync_fetch_and_add(&shared.counts[bpf_get_smp_processor_id() & (SESSION_CPUS - 1)].field, 1))
+#define count_more(field, n) \
+	((void)__sync_fetch_and_add(&shared.counts[bpf_get_smp_processor_id() & (SESSION_CPUS - 1)].field, n))
+#define count(field) count_more(field, 1)
 #define any(field) (*(volatile __u64 *)&shared.field)
 #define more(field) ((void)__sync_fetch_and_add(&shared.field, 1))
 #define less(field) ((void)__sync_fetch_and_add(&shared.field, -1))
@@ -47,8 +48,10 @@ static __always_inline struct place table_claim(struct session_bucket *b, __u64 
 {
 #pragma clang loop unroll(full)
 	for (int i = 0; i < SESSION_WAYS; i++)
-		if (!b->sock[i] && !__sync_val_compare_and_swap(&b->sock[i], 0, sock))
+		if (!b->sock[i] && !__sync_val_compare_and_swap(&b->sock[i], 0, sock)) {
+			b->state[i].spilled = 0;
 			return (struct place){ &b->state[i], &b->sock[i] };
+		}
 	return (struct place){};
 }
 
@@ -80,17 +83,23 @@ static __always_inline struct place place_claim(struct sock *sk)
 		count(no_memory);
 		return p;
 	}
+	p.state->spilled = 1;
 	more(spilled);
-	count(spill_in);
 	return p;
 }
 
 static __always_inline void place_free(struct sock *sk, struct place p)
 {
 	if (p.sock) {
+		p.state->flags = 0;	/* what is counted in a place is of the socket that has it */
 		*(volatile __u64 *)p.sock = 0;
-	} else if (p.state && !bpf_sk_storage_delete(&session_spill, sk)) {
+	} else if (p.state) {
+		bool session = p.state->flags & SESSION_COUNTED;
+
+		if (bpf_sk_storage_delete(&session_spill, sk))
+			return;
 		less(spilled);
-		count(spill_out);
+		if (session)
+			count(spill_out);
 	}
 }
