@@ -17,14 +17,14 @@ static __always_inline int encapsulate(struct __sk_buff *skb, struct pkt *p, con
 	if (p->l3 != at)	/* a second tag stands in the bytes */
 		return -1;
 	if (b->family == 4) {
-		struct ipv4_wire ip;
+		struct ipv4_wire ip __attribute__((aligned(8)));		/* written by words */
 
 		outer_ipv4(&ip, *(__be32 *)n->source, *(__be32 *)b->addr, p->total, p->tos, proto);
 		if (bpf_skb_adjust_room(skb, sizeof(ip), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4))
 			return -1;
 		return bpf_skb_store_bytes(skb, at, &ip, sizeof(ip), 0);
 	} else {
-		struct ipv6_wire ip;
+		struct ipv6_wire ip __attribute__((aligned(8)));
 
 		outer_ipv6(&ip, n->source, b->addr, p->total, p->tos, proto);
 		if (bpf_skb_adjust_room(skb, sizeof(ip), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
