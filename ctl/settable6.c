@@ -402,11 +402,14 @@ bool settable_has_address6(const struct settable *t, u128 address)
 	const struct set_table *h = settable_head(t);
 	struct set_query q = { .key = { address >> 64, (uint64_t)address } };
 
+	uint32_t first;
+
 	settable_whole(t);
-	for (uint32_t n = 0; n < h->n_lengths; n++)
-		if (set6_may_have(t->m, h, q.key[0], n, t->size) && set6_has_prefix(t->m, h, &q, h->length[n], t->size))
+	first = set6_any_first(t->m, h, q.key, t->size);
+	for (uint32_t n = 0; n < h->n_lengths && first > 1; n++)
+		if (set6_has_prefix(t->m, h, &q, h->length[n], t->size))
 			return true;
-	return false;
+	return first == 1;
 }
 
 /* Of normalised spans: nothing holds anything, so nobody has to look. */

@@ -17,10 +17,12 @@ enum set_class { SET_SIZES(SET_CLASS) SET_CLASSES };
 
 enum set_kind { SET_NONE, SET_ADDRESS4, SET_ELEMENTS, SET_ADDRESS6 };
 
-/* A word of set_slots: class, copy. 0: no set. */
+/* A word of set_slots: class, copy, kind: what its table is asked for is known before it is looked at. 0: no set. */
 #define SET_SLOT_USED 8u
 #define SET_SLOT_CLASS(w) ((w) & 7)
 #define SET_SLOT_COPY(w) ((w) >> 4 & 1)
+#define SET_SLOT_KIND(w) ((w) >> 8 & 3)
+#define SET_SLOT(class, copy, kind) (SET_SLOT_USED | (class) | (copy) << 4 | (kind) << 8)
 
 #define SET_KEY_WORDS 5
 #define SET_LENGTHS 16
@@ -67,6 +69,10 @@ _Static_assert(sizeof(struct set_table) % 64 == 0, "what follows begins a cache 
 
 #define SET_BLOCK_BITS 28		/* a block is a /28 */
 #define SET_WAYS4 16			/* in a bucket, one cache line */
+#define SET_MAP4 (sizeof(struct set_table) / 8)			/* where its map begins, */
+#define SET_MAP4_WORDS ((1 << 24) * 2 / 64)
+#define SET_BLOCKS4 (SET_MAP4 + SET_MAP4_WORDS)			/* and its buckets, */
+#define SET_BUCKETS4(size) ((size) / 128)			/* so many: all by its size, and not read by programs */
 enum set_part { SET_PART_NONE, SET_PART_ALL, SET_PART_SOME, SET_PART_ELSEWHERE };	/* of a /24; ELSEWHERE: some, not all in its own bucket */
 
 /* Blocks are permuted, so that the bucket and the rest of the number say which one it is: exact in 14 bits. */
@@ -94,17 +100,20 @@ static inline __attribute__((always_inline)) __u32 set_bucket4(__u32 bucket, __u
 /* ---- SET_ADDRESS6 */
 
 #define SET_LINES6 16			/* of four prefixes; one behind the other, where all before are full */
+#define SET_FIRST6 2			/* of these are looked at where all others have not to be */
 #define SET_NET6 48			/* shorter prefixes are looked for always */
 
-/* A prefix of fewer than 128 bits is its bits, a 1, and zeros: its length is said with it. */
-static inline __attribute__((always_inline)) void set_prefix6(__u64 *hi, __u64 *lo, __u32 length)
+/* A prefix of fewer than 128 bits is its bits, a 1, and zeros: its length is said with it. Without branches: lengths come in no order that could be foreseen.
+ * Returned: all ones for a whole address, else 0. */
+static inline __attribute__((always_inline)) __u64 set_prefix6(__u64 *hi, __u64 *lo, __u32 length)
 {
-	if (length < 64) {
-		*hi = (*hi | 1ull << ((63 - length) & 63)) & ~0ull << ((63 - length) & 63);
-		*lo = 0;
-	} else if (length < 128) {
-		*lo = (*lo | 1ull << ((127 - length) & 63)) & ~0ull << ((127 - length) & 63);
-	}
+	__u64 n = length, s = (63 - n) & 63, bit = 1ull << s, bits = ~0ull << s;
+	__u64 high = (__u64)((__s64)(n - 64) >> 63), whole = ~(__u64)((__s64)(n - 128) >> 63);
+
+	asm volatile("" : "+r"(high), "+r"(whole));
+	*hi = (*hi | (bit & high)) & (bits | ~high);
+	*lo = (*lo | (bit & ~whole)) & (bits | whole) & ~high;
+	return whole;
 }
 
 static inline __attribute__((always_inline)) __u64 set_hash6(__u64 hi, __u64 lo, __u64 seed)

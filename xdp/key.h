@@ -39,7 +39,7 @@ struct filter_key {
 	struct set_lookup lookup;
 	struct set_query query;
 	__u32 element[FILTER_LOOKUPS];	/* place of what was found, 0: nothing, or it does not count */
-	__u32 slot[FILTER_LOOKUPS];	/* word of set_slots, and number of the slot << 8 */
+	__u32 slot[FILTER_LOOKUPS];	/* word of set_slots, and number of the slot << 16 */
 
 	/* classify()'s own */
 	__u32 core[CORE_COUNT];	/* rows */

@@ -124,7 +124,7 @@ static __always_inline int set_count(struct set_entry *e, const struct filter_ke
 }
 
 /* What the first bucket says; the next ones are for the few that are there. */
-enum set_answer { SET_NO, SET_YES, SET_ELSEWHERE, SET_LENGTHWISE, SET_SIX, SET_END };
+enum set_answer { SET_NO, SET_YES, SET_ELSEWHERE, SET_LENGTHWISE, SET_END };
 
 static __always_inline int set_first(struct filter_key *k, const void *m, __u32 size)
 {
@@ -165,9 +165,7 @@ __noinline int name##_probe(struct filter_key *k, __u32 index) \
 	if (!k || !t) \
 		return SET_NO; \
 	if (t->kind == SET_ADDRESS4) \
-		return bits > 22 && set4_has(t, t, k->query.key[0] >> 32, 1u << bits); \
-	if (t->kind == SET_ADDRESS6) \
-		return SET_SIX; \
+		return bits > 22 && set4_has(t, k->query.key[0] >> 32, 1u << bits); \
 	return t->n_lengths ? SET_LENGTHWISE : set_first(k, t, 1u << bits); \
 } \
  \
@@ -182,12 +180,18 @@ __noinline int name##_six(struct filter_key *k, __u32 index) \
 { \
 	const struct set_table *t = set_memory(&name, index); \
  \
+	return k && t ? set6_any_first(t, t, k->query.key, 1u << bits) : SET_NO; \
+} \
+ \
+__noinline int name##_six_further(struct filter_key *k, __u32 index) \
+{ \
+	const struct set_table *t = set_memory(&name, index); \
+ \
 	if (!k || !t) \
 		return SET_NO; \
 	_Pragma("clang loop unroll(disable)") \
 	for (__u32 n = 0; n < SET_LENGTHS && n < t->n_lengths; n++) \
-		if (set6_may_have(t, t, k->query.key[0], n, 1u << bits) && \
-		    name##_prefix6(k, index, t->length[n & (SET_LENGTHS - 1)])) \
+		if (name##_prefix6(k, index, t->length[n & (SET_LENGTHS - 1)])) \
 			return SET_YES; \
 	return SET_NO; \
 } \
@@ -238,7 +242,7 @@ __noinline int name##_count(struct filter_key *k, __u32 index) \
 
 SET_SIZES(SET_FUNCTIONS)
 
-enum set_do { SET_DO_PROBE, SET_DO_SIX, SET_DO_LENGTH, SET_DO_NEXT, SET_DO_CLAIM, SET_DO_PUT, SET_DO_COUNT };
+enum set_do { SET_DO_PROBE, SET_DO_SIX, SET_DO_SIX_FURTHER, SET_DO_LENGTH, SET_DO_NEXT, SET_DO_CLAIM, SET_DO_PUT, SET_DO_COUNT };
 
 /* Of the set of k->query.slot, which stands there and not on the stack. `what` is a constant wherever it is used. */
 static __always_inline int set_do(struct filter_key *k, enum set_do what, __u32 n)
@@ -248,6 +252,7 @@ static __always_inline int set_do(struct filter_key *k, enum set_do what, __u32 
 #define SET_CASE(name, bits) \
 	if (class == SET_CLASS_##name) \
 		return what == SET_DO_PROBE ? name##_probe(k, index) : what == SET_DO_SIX ? name##_six(k, index) : \
+		       what == SET_DO_SIX_FURTHER ? name##_six_further(k, index) : \
 		       what == SET_DO_LENGTH ? name##_length(k, index, n) : what == SET_DO_NEXT ? name##_next(k, index, n) : \
 		       what == SET_DO_CLAIM ? name##_claim(k, index, n) : what == SET_DO_PUT ? name##_put(k, index) : name##_count(k, index);
 	SET_SIZES(SET_CASE)
@@ -301,6 +306,13 @@ __noinline int set_further(struct filter_key *k, int answer)
 	return answer == SET_ELSEWHERE ? set_elsewhere(k) : set_lengthwise(k);
 }
 
+static __always_inline int set_six(struct filter_key *k)
+{
+	int answer = set_do(k, SET_DO_SIX, 0);
+
+	return answer > SET_YES ? set_do(k, SET_DO_SIX_FURTHER, 0) : answer;
+}
+
 /* ---- what the filter calls */
 
 /* The nth lookup, into the field that stands for it. */
@@ -309,27 +321,28 @@ static __always_inline void set_ask(struct filter_key *k, __u32 n)
 	int answer = SET_NO;
 
 	if (set_open(k, k->lookup.slot))
-		answer = set_do(k, SET_DO_PROBE, 0);
-	if (answer == SET_SIX)
-		answer = set_do(k, SET_DO_SIX, 0);
-	else if (answer != SET_NO && answer != SET_YES)
+		answer = SET_SLOT_KIND(k->query.word) == SET_ADDRESS6 ? set_six(k) : set_do(k, SET_DO_PROBE, 0);
+	if (answer != SET_NO && answer != SET_YES)
 		answer = set_further(k, answer);
 	k->lo[FIELD_SET0 + n] = answer == SET_YES;
 	k->present |= FIELD_BIT(FIELD_SET0 + n);
 	k->element[n] = k->query.found;
-	k->slot[n] = k->query.word | (__u64)k->query.slot << 8;
+	k->slot[n] = k->query.word | (__u64)k->query.slot << 16;
 }
 
-/* Is the address in the table, if it is one of addresses; else SET_END. */
+/* Is the address in the table, if it is one of addresses and its first bucket says so; else SET_END. */
 static __always_inline int set4_ask(__u32 address, __u32 slot, __u64 word)
 {
 	__u32 index = slot << 1 | SET_SLOT_COPY(word);
 
+	if (SET_SLOT_KIND(word) != SET_ADDRESS4)
+		return SET_END;
 #define SET4_CASE(name, bits) \
 	if (bits > 22 && SET_SLOT_CLASS(word) == SET_CLASS_##name) { \
-		const struct set_table *t = set_memory(&name, index); \
+		const void *m = set_memory(&name, index); \
+		int first = m ? set4_first(m, address, 1u << bits) : 2; \
  \
-		return t && t->kind == SET_ADDRESS4 ? set4_has(t, t, address, 1u << bits) : SET_END; \
+		return first < 2 ? first : SET_END; \
 	}
 	SET_SIZES(SET4_CASE)
 #undef SET4_CASE
@@ -373,7 +386,7 @@ __noinline int set_ask_address(struct filter_key *k, __u32 place, __u32 n)
 	k->lo[FIELD_SET0 + n] = answer;
 	k->present |= FIELD_BIT(FIELD_SET0 + n);
 	k->element[n] = 0;
-	k->slot[n] = word | (__u64)slot << 8;
+	k->slot[n] = word | (__u64)slot << 16;
 	return SET_YES;
 }
 
@@ -418,7 +431,7 @@ __noinline int set_tell(struct filter_key *k)
 		if (!(k->lookup.counted >> n & 1) || !k->element[n])
 			continue;
 		k->query.found = k->element[n];
-		k->query.slot = k->slot[n] >> 8;
+		k->query.slot = k->slot[n] >> 16;
 		k->query.word = k->slot[n];
 		set_do(k, SET_DO_COUNT, 0);
 	}
