@@ -87,6 +87,19 @@ static uint32_t store_aside(struct memory *w, uint32_t entry, const struct confi
 	return at;
 }
 
+/* The chain's only list, if it is one of addresses. */
+static void store_lone(struct filter_chain *c, const struct set_lookup *lookups)
+{
+	uint64_t n = (c->fields & FIELDS_SET) >> FIELD_SET0;
+	const struct set_lookup *l = &lookups[n ? __builtin_ctzll(n) : 0];
+	enum filter_field f = l->part[0].field;
+	bool four = f == FIELD_SADDR4 || f == FIELD_DADDR4, six = f == FIELD_SADDR6 || f == FIELD_DADDR6;
+
+	if (!n || n & (n - 1) || n >> FILTER_LOOKUPS_FIXED || l->n_parts != 1 || !(four || six))
+		return;
+	c->lone = (struct filter_lone){ l->slot, four ? 4 : 6, f == FIELD_SADDR4 || f == FIELD_SADDR6, __builtin_ctzll(n), 0 };
+}
+
 static void store_lookups(struct memory *w, const struct raws *raws)
 {
 	uint32_t words = sizeof(struct set_lookup) / 8, at = memory_take_at(w, FILTER_LOOKUPS * words, words);
@@ -98,6 +111,7 @@ static void store_lookups(struct memory *w, const struct raws *raws)
 		if (l->set)
 			lookup_describe((struct set_lookup *)(w->v + at + i * words), raws, l->set, l->keys, l->n_keys);
 	}
+	store_lone(memory_chain(w), (const struct set_lookup *)(w->v + at));
 }
 
 static void store_entries(struct memory *w, const struct config *config, const struct raws *raws, const struct rows *rows, const struct units *u)

@@ -129,6 +129,15 @@ struct filter_interval {
 	__u32 bounds, count, rows, absent;
 };
 
+/* Where the only set that a chain asks is a list of addresses that only ctl changes: what to ask. */
+struct filter_lone {
+	__u32 slot;
+	__u8 family;		/* of the address; 0: the chain is not such a one */
+	__u8 source;		/* else it is the destination */
+	__u8 lookup;		/* which of the lookups it is */
+	__u8 pad;
+};
+
 /* A row: a summary, bit i of which stands for word i, then the words. One word needs no summary. */
 struct filter_chain {
 	__u64 fields;		/* bitmap of those that rules look at */
@@ -144,6 +153,7 @@ struct filter_chain {
 	__u32 policy;		/* as an entry: id and verdict */
 	__u32 units, rules;
 	__u64 bytes;		/* in use */
+	struct filter_lone lone;
 	struct filter_raw raw[FILTER_RAWS];
 	struct filter_class core[CORE_COUNT];
 	struct filter_interval interval[FIELD_COUNT];

@@ -69,8 +69,14 @@ static __always_inline int is_lone(__u64 fields)
 
 /* What is not in every chain: values, answers of sets, and the rows that they lead to. One branch away from those that do without. */
 static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, const struct filter_chain *c, struct flow *f,
-					   struct quote *q)
+					   struct quote *q, __u32 size)
 {
+	k->lone = 0;
+	if (size == FILTER_SMALL && c->lone.family && is_lone(c->fields & ~FIELDS_CORE)) {
+		k->lone = set_lone(k, c, size);
+		if (k->lone)
+			return;
+	}
 	if (c->fields & FIELDS_EXTRA)
 		filter_key_extra(ctx, k, p);
 	if (c->fields & FIELD_BIT(FIELD_CT_STATE))
@@ -81,7 +87,6 @@ static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, st
 		if (c->fields & FIELDS_RAW & ~FIELDS_MARKED)
 			field_raws(ctx, p, k, c->fields);
 	}
-	k->lone = 0;
 	if (is_lone(c->fields & FIELDS_EXTRA)) {
 		if (c->fields & FIELDS_SET)
 			set_answer(k, c->lookups, c->fields);
@@ -105,7 +110,7 @@ static __always_inline int classify_by(PARSE_CONTEXT *ctx, struct pkt *p, struct
 		return 1;
 	k->size = size;
 	if (asks(c, ~FIELDS_CORE))
-		filter_further(ctx, p, k, c, f, q);
+		filter_further(ctx, p, k, c, f, q, size);
 	core_rows(k, c, size);
 	walk_begin(&k->walk, c->summary, c->words);
 	for (int i = 0; i < QUICK_STEPS && size != FILTER_LARGE; i++)	/* whose walk takes a multiple of a call anyway; the stack is short */
