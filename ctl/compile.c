@@ -8,6 +8,7 @@
 #include "../maps/mark.h"
 #include "../maps/set.h"
 #include "flatten.h"
+#include "jiffies.h"
 #include "lookup.h"
 #include "patch.h"
 #include "settable.h"
@@ -32,6 +33,8 @@ static void write_limit(struct filter_limit *to, const struct rule *r)
 	to->cost = cost < 1 ? 1 : cost + 0.5L;
 	/* of bytes nft lets a second's worth wait beside the burst */
 	to->depth = (l->bytes ? (long double)l->per * 1e9L * (1 << LIMIT_SHIFT) : 0) + cost * l->burst;
+	if (to->depth >= LIMIT_TICKS * (jiffy_ns() << LIMIT_SHIFT))
+		to->tick = jiffy_ns() << LIMIT_SHIFT;
 	to->id = r->id;
 	to->flags = (l->over ? LIMIT_OVER : 0) | (l->bytes ? LIMIT_BYTES : 0);
 	for (int i = 0; i < l->n_keys; i++) {

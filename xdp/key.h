@@ -33,8 +33,6 @@ struct filter_key {
 	__u32 off;
 	__u8 byte[12];
 
-	struct filter_limit limit;	/* limit.h's own */
-
 	/* set.h's own */
 	struct set_lookup lookup;
 	struct set_query query;
