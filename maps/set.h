@@ -17,12 +17,18 @@ enum set_class { SET_SIZES(SET_CLASS) SET_CLASSES };
 
 enum set_kind { SET_NONE, SET_ADDRESS4, SET_ELEMENTS, SET_ADDRESS6 };
 
-/* A word of set_slots: class, copy, kind: what its table is asked for is known before it is looked at. 0: no set. */
-#define SET_SLOT_USED 8u
-#define SET_SLOT_CLASS(w) ((w) & 7)
-#define SET_SLOT_COPY(w) ((w) >> 4 & 1)
-#define SET_SLOT_KIND(w) ((w) >> 8 & 3)
-#define SET_SLOT(class, copy, kind) (SET_SLOT_USED | (class) | (copy) << 4 | (kind) << 8)
+/* A word of set_slots: which table of its class the set has, as the key of the class's map, and above it class and kind: how it is asked is known before it is looked
+ * at. 0: no set. */
+#define SET_SLOT_USED (1ull << 63)
+#define SET_SLOT_INDEX(w) ((__u32)(w))			/* slot << 1 | copy */
+#define SET_SLOT_COPY(w) ((w) & 1)
+#define SET_SLOT_CLASS(w) ((__u32)((w) >> 32) & 7)
+#define SET_SLOT_KIND(w) ((__u32)((w) >> 40) & 3)
+#define SET_SLOT(slot, copy, class, kind) (SET_SLOT_USED | (__u64)(kind) << 40 | (__u64)(class) << 32 | (slot) << 1 | (copy))
+
+/* As much of it as says where the table is, in 32 bits. */
+#define SET_ELEMENT_SLOT(w) (SET_SLOT_INDEX(w) | SET_SLOT_CLASS(w) << 16)
+#define SET_ELEMENT_WORD(s) ((__u64)((s) >> 16) << 32 | ((s) & 0xffff))
 
 #define SET_KEY_WORDS 5
 #define SET_LENGTHS 16

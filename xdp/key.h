@@ -37,7 +37,7 @@ struct filter_key {
 	struct set_lookup lookup;
 	struct set_query query;
 	__u32 element[FILTER_LOOKUPS];	/* place of what was found, 0: nothing, or it does not count */
-	__u32 slot[FILTER_LOOKUPS];	/* word of set_slots, and number of the slot << 16 */
+	__u32 slot[FILTER_LOOKUPS];	/* of it, the word of set_slots: SET_ELEMENT_SLOT */
 
 	/* classify()'s own */
 	__u32 core[CORE_COUNT];	/* rows */

@@ -12,8 +12,7 @@ struct set_query {
 	__u32 now;			/* ticks */
 	__u32 found;			/* place of the entry; 0: none */
 	__u32 place;			/* of the one that was claimed */
-	__u32 slot;			/* the program's: of the set that is asked, and its word */
-	__u64 word;
+	__u64 word;			/* the program's: of the set that is asked, from set_slots */
 	__u32 base, mask;		/* of IPv6: its lines */
 };
 
