@@ -57,7 +57,9 @@ struct set_table {
 	__u64 bytes;			/* in use */
 	__u32 directory;		/* of ADDRESS6: where it begins */
 	__u32 directory_mask;		/* its bytes - 1 */
-	__u64 spare[12];
+	__u32 hints;			/* of ADDRESS6: where they begin */
+	__u32 hints_mask;		/* their lines - 1 */
+	__u64 spare[11];
 };
 
 #define SET_DYNAMIC 1			/* programs add */
@@ -107,7 +109,7 @@ static inline __attribute__((always_inline)) __u32 set_bucket4(__u32 bucket, __u
 
 #define SET_LINES6 16			/* of four prefixes; one behind the other, where all before are full */
 #define SET_FIRST6 2			/* of these are looked at where all others have not to be */
-#define SET_NET6 48			/* shorter prefixes are looked for always */
+#define SET_NET6 48
 
 /* A prefix of fewer than 128 bits is its bits, a 1, and zeros: its length is said with it. Without branches: lengths come in no order that could be foreseen.
  * Returned: all ones for a whole address, else 0. */
@@ -134,6 +136,24 @@ static inline __attribute__((always_inline)) __u64 set_hash6(__u64 hi, __u64 lo,
 static inline __attribute__((always_inline)) __u64 set_net6(__u64 hi, __u64 seed)
 {
 	return set_hash6(hi >> (64 - SET_NET6), 0, seed);
+}
+
+/* Hints: a Bloom filter. A prefix has a line, by its /48 or, a shorter one, its /32, in it a word, and in that two bits, by its hash: what is looked for of one
+ * address is in two lines. */
+#define SET_HINTED6 32			/* shorter ones are looked for always */
+static inline __attribute__((always_inline)) __u64 set_line6(__u64 hi, __u32 length, __u64 seed)
+{
+	return set_hash6(hi >> (length < SET_NET6 ? 64 - SET_HINTED6 : 64 - SET_NET6), length < SET_NET6, seed);
+}
+
+static inline __attribute__((always_inline)) __u64 set_hint6_place(const struct set_table *t, __u64 line, __u64 hash)
+{
+	return t->hints + (line & t->hints_mask) * 8 + (hash >> 49 & 7);
+}
+
+static inline __attribute__((always_inline)) __u32 set_hint6(__u64 word, __u64 hash)
+{
+	return word >> (hash >> 58) & word >> (hash >> 52 & 63) & 1;
 }
 
 static inline __attribute__((always_inline)) __u32 set_length_bit(__u32 n)

@@ -105,28 +105,12 @@ static __always_inline int set6_has_prefix(const void *m, const struct set_table
 	return answer == 1;
 }
 
-/* The directory's byte about the address: of which lengths there may be anything. */
-static __always_inline __u32 set6_lengths(const void *m, const struct set_table *t, __u64 hi, __u32 size)
-{
-	__u64 net = set_net6(hi, t->seed) & t->directory_mask;
-
-	return *word_at(m, t->directory + (net >> 3), size) >> (net & 7) * 8 & 0xff;
-}
-
-static __always_inline int set6_may_have(__u32 lengths, __u32 length, __u32 n)
-{
-	return length < SET_NET6 || lengths >> set_length_bit(n) & 1;
-}
-
 /* Is the prefix in the first lines of its own: 0, 1; 2: they are full of others, set6_has_prefix() must be asked. Lines are filled from their beginning, so one with
  * room has it at its end. */
-static __always_inline __u32 set6_first(const void *m, const struct set_table *t, __u64 hi, __u64 lo, __u32 length, __u32 size)
+static __always_inline __u32 set6_first(const void *m, const struct set_table *t, __u64 hi, __u64 lo, __u64 whole, __u64 hash, __u32 size)
 {
-	__u64 whole = set_prefix6(&hi, &lo, length), hash = set_hash6(hi, lo, t->seed);
 	__u32 base = t->buckets ^ ((t->buckets ^ t->entries) & whole), mask = t->mask ^ ((t->mask ^ t->mask_whole) & whole);
 
-	if (!(hi | lo) || !~(hi & lo))
-		return 2;
 	for (int n = 0; n < SET_FIRST6; n++) {
 		const __u64 *e = words_at(m, base + (hash++ & mask) * 8, 8, size);
 		__u64 differs = ~0ull;
@@ -148,15 +132,19 @@ static __always_inline __u32 set6_first(const void *m, const struct set_table *t
 /* Is a prefix of the address among the first lines: 0, 1; 2: it may be elsewhere. */
 static __always_inline __u32 set6_any_first(const void *m, const struct set_table *t, const __u64 *key, __u32 size)
 {
-	__u32 lengths = set6_lengths(m, t, key[0], size), further = 0;
+	__u64 net = set_line6(key[0], SET_NET6, t->seed), above = set_line6(key[0], SET_HINTED6, t->seed);
+	__u32 further = 0;
 
 	ROLLED
 	for (__u32 n = 0; n < SET_LENGTHS && n < t->n_lengths; n++) {
-		__u32 length = t->length[n & (SET_LENGTHS - 1)], first;
+		__u64 length = t->length[n & (SET_LENGTHS - 1)], hi = key[0], lo = key[1];
+		__u64 whole = set_prefix6(&hi, &lo, length), hash = set_hash6(hi, lo, t->seed);
+		__u32 first;
 
-		if (!set6_may_have(lengths, length, n))
+		if (length >= SET_HINTED6 && !set_hint6(*word_at(m, set_hint6_place(t, length < SET_NET6 ? above : net, hash), size), hash))
 			continue;
-		first = set6_first(m, t, key[0], key[1], length, size);
+		/* these mean free and deleted entries, and stand elsewhere */
+		first = !(hi | lo) || !~(hi & lo) ? 2 : set6_first(m, t, hi, lo, whole, hash, size);
 		if (first == 1)
 			return 1;
 		further |= first;
