@@ -61,6 +61,15 @@ static void write_mark(uint64_t *to, const struct rule *r)
 	memcpy(to, &mark, sizeof(mark));
 }
 
+static uint64_t key_fields(const struct set_lookup *l)
+{
+	uint64_t fields = 0;
+
+	for (int i = 0; i < l->n_parts; i++)
+		fields |= FIELD_BIT(l->part[i].field);
+	return fields;
+}
+
 /* What the rule puts into a set and which elements it counts. */
 static void write_touch(struct set_lookup *to, const struct config *c, const struct raws *raws, const struct rule *r)
 {
@@ -85,8 +94,12 @@ static uint32_t store_aside(struct memory *w, uint32_t entry, const struct confi
 		write_mark(w->v + at + limit, r);
 		memory_chain(w)->fields |= FIELDS_MARKED;
 	}
-	if (entry & RULE_SET_BIT)
-		write_touch((struct set_lookup *)(w->v + at + FILTER_TOUCH), c, raws, r);
+	if (entry & RULE_SET_BIT) {
+		struct set_lookup *touch = (struct set_lookup *)(w->v + at + FILTER_TOUCH);
+
+		write_touch(touch, c, raws, r);
+		memory_chain(w)->keys |= key_fields(touch);
+	}
 	return at;
 }
 
@@ -109,10 +122,12 @@ static void store_lookups(struct memory *w, const struct raws *raws)
 
 	memory_chain(w)->lookups = at;
 	for (int i = 0; i < FILTER_LOOKUPS; i++) {
+		struct set_lookup *to = (struct set_lookup *)(w->v + at + i * words);
 		const struct lookup *l = &raws->lookup[i];
 
 		if (l->set)
-			lookup_describe((struct set_lookup *)(w->v + at + i * words), raws, l->set, l->keys, l->n_keys);
+			lookup_describe(to, raws, l->set, l->keys, l->n_keys);
+		memory_chain(w)->keys |= key_fields(to);
 	}
 	store_lone(memory_chain(w), (const struct set_lookup *)(w->v + at));
 }

@@ -154,6 +154,7 @@ struct filter_chain {
 	__u32 units, rules;
 	__u64 bytes;		/* in use */
 	struct filter_lone lone;
+	__u64 keys;		/* bitmap of the fields that keys of sets are made of */
 	struct filter_raw raw[FILTER_RAWS];
 	struct filter_class core[CORE_COUNT];
 	struct filter_interval interval[FIELD_COUNT];
