@@ -4,8 +4,8 @@
  * element is there or not in one store, whoever looks. A table is replaced by writing the other copy of the slot and storing the word in `set_slots`.
  *
  * Three kinds. SET_ADDRESS4, of IPv4 addresses and nothing else: two bits for each /24 (none, all, some), and for those of which some are in it, a 16-bit map for each
- * /28, hashed. SET_ADDRESS6, of IPv6 prefixes that do not hold one another: 16 bytes each, hashed, those of 128 bits apart from shorter ones, and a byte for each
- * /48, hashed, that says of which lengths prefixes are below it. SET_ELEMENTS: entries of one cache line, hashed, with time, counter and prefix length. */
+ * /28, hashed. SET_ADDRESS6, of IPv6 prefixes that do not hold one another: 16 bytes each, hashed, those of 128 bits apart from shorter ones, in front of
+ * them a Bloom filter, and for ctl a byte for each /48, hashed, that says of which lengths prefixes are below it. SET_ELEMENTS: entries of one cache line, hashed, with time, counter and prefix length. */
 #pragma once
 #include <linux/types.h>
 
@@ -108,8 +108,8 @@ static inline __attribute__((always_inline)) __u32 set_bucket4(__u32 bucket, __u
 /* ---- SET_ADDRESS6 */
 
 #define SET_LINES6 16			/* of four prefixes; one behind the other, where all before are full */
-#define SET_FIRST6 2			/* of these are looked at where all others have not to be */
-#define SET_NET6 48
+#define SET_FIRST6 2			/* of these are looked at without a function of their own */
+#define SET_NET6 48			/* shorter prefixes are not in the directory */
 
 /* A prefix of fewer than 128 bits is its bits, a 1, and zeros: its length is said with it. Without branches: lengths come in no order that could be foreseen.
  * Returned: all ones for a whole address, else 0. */
