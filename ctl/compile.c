@@ -8,6 +8,7 @@
 #include "../maps/mark.h"
 #include "../maps/set.h"
 #include "flatten.h"
+#include "jiffies.h"
 #include "lookup.h"
 #include "patch.h"
 #include "scan.h"
@@ -34,6 +35,8 @@ static void write_limit(struct filter_limit *to, const struct rule *r)
 	to->cost = cost < 1 ? 1 : cost + 0.5L;
 	/* of bytes nft lets a second's worth wait beside the burst */
 	to->depth = (l->bytes ? (long double)l->per * 1e9L * (1 << LIMIT_SHIFT) : 0) + cost * l->burst;
+	if (to->depth >= LIMIT_TICKS * (jiffy_ns() << LIMIT_SHIFT))
+		to->tick = jiffy_ns() << LIMIT_SHIFT;
 	to->id = r->id;
 	to->flags = (l->over ? LIMIT_OVER : 0) | (l->bytes ? LIMIT_BYTES : 0);
 	for (int i = 0; i < l->n_keys; i++) {
@@ -60,6 +63,15 @@ static void write_mark(uint64_t *to, const struct rule *r)
 	memcpy(to, &mark, sizeof(mark));
 }
 
+static uint64_t key_fields(const struct set_lookup *l)
+{
+	uint64_t fields = 0;
+
+	for (int i = 0; i < l->n_parts; i++)
+		fields |= FIELD_BIT(l->part[i].field);
+	return fields;
+}
+
 /* What the rule puts into a set and which elements it counts. */
 static void write_touch(struct set_lookup *to, const struct config *c, const struct raws *raws, const struct rule *r)
 {
@@ -84,9 +96,26 @@ static uint32_t store_aside(struct memory *w, uint32_t entry, const struct confi
 		write_mark(w->v + at + limit, r);
 		memory_chain(w)->fields |= FIELDS_MARKED;
 	}
-	if (entry & RULE_SET_BIT)
-		write_touch((struct set_lookup *)(w->v + at + FILTER_TOUCH), c, raws, r);
+	if (entry & RULE_SET_BIT) {
+		struct set_lookup *touch = (struct set_lookup *)(w->v + at + FILTER_TOUCH);
+
+		write_touch(touch, c, raws, r);
+		memory_chain(w)->keys |= key_fields(touch);
+	}
 	return at;
+}
+
+/* The chain's only list, if it is one of addresses. */
+static void store_lone(struct filter_chain *c, const struct set_lookup *lookups)
+{
+	uint64_t n = (c->fields & FIELDS_SET) >> FIELD_SET0;
+	const struct set_lookup *l = &lookups[n ? __builtin_ctzll(n) : 0];
+	enum filter_field f = l->part[0].field;
+	bool four = f == FIELD_SADDR4 || f == FIELD_DADDR4, six = f == FIELD_SADDR6 || f == FIELD_DADDR6;
+
+	if (!n || n & (n - 1) || n >> FILTER_LOOKUPS_FIXED || l->n_parts != 1 || !(four || six))
+		return;
+	c->lone = (struct filter_lone){ l->slot, four ? 4 : 6, f == FIELD_SADDR4 || f == FIELD_SADDR6, __builtin_ctzll(n), 0 };
 }
 
 static void store_lookups(struct memory *w, const struct raws *raws)
@@ -95,11 +124,14 @@ static void store_lookups(struct memory *w, const struct raws *raws)
 
 	memory_chain(w)->lookups = at;
 	for (int i = 0; i < FILTER_LOOKUPS; i++) {
+		struct set_lookup *to = (struct set_lookup *)(w->v + at + i * words);
 		const struct lookup *l = &raws->lookup[i];
 
 		if (l->set)
-			lookup_describe((struct set_lookup *)(w->v + at + i * words), raws, l->set, l->keys, l->n_keys);
+			lookup_describe(to, raws, l->set, l->keys, l->n_keys);
+		memory_chain(w)->keys |= key_fields(to);
 	}
+	store_lone(memory_chain(w), (const struct set_lookup *)(w->v + at));
 }
 
 static void store_entries(struct memory *w, const struct config *config, const struct raws *raws, const struct rows *rows, const struct units *u)

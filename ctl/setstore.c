@@ -185,7 +185,7 @@ int setstore_write(const struct set *s, uint32_t slot, int more)
 	if (outer < 0 || bpf_map_update_elem(outer, &key, &inner, 0))
 		err = fail(EXIT_FAILED, "writing the table of set %s: %s", s->name, strerror(errno));
 	if (!err)
-		err = put_word(slot, SET_SLOT_USED | class | copy << 4);
+		err = put_word(slot, SET_SLOT(slot, copy, class, settable_kind(s)));
 	if (!err && had) {	/* putting it there once more waits for the programs that still look for the other copy */
 		bpf_map_update_elem(outer, &key, &inner, 0);
 		drop_copy(slot, SET_SLOT_COPY(had), SET_SLOT_CLASS(had));

@@ -124,6 +124,11 @@ int set_layout(const enum config_type *types, int n, struct set_part_of_key *par
 	return word + (at > 0) <= SET_KEY_WORDS ? 0 : -1;
 }
 
+enum set_kind settable_kind(const struct set *s)
+{
+	return plain4(s) ? SET_ADDRESS4 : plain6(s) ? SET_ADDRESS6 : SET_ELEMENTS;
+}
+
 void settable_init(struct settable *t, const struct set *s, int more, uint64_t seed)
 {
 	struct set_table *h = settable_head(t);
@@ -131,7 +136,7 @@ void settable_init(struct settable *t, const struct set *s, int more, uint64_t s
 
 	while (settable_size(class) != t->size)
 		class++;
-	*h = (struct set_table){ .kind = plain4(s) ? SET_ADDRESS4 : plain6(s) ? SET_ADDRESS6 : SET_ELEMENTS, .seed = seed, .n_types = s->n_types, .interval = s->interval };
+	*h = (struct set_table){ .kind = settable_kind(s), .seed = seed, .n_types = s->n_types, .interval = s->interval };
 	h->flags = (s->dynamic ? SET_DYNAMIC : 0) | (s->counter ? SET_COUNTS : 0) | (s->timed ? SET_TIMES : 0);
 	h->flags |= (s->noted ? SET_NOTED : 0) | (s->constant ? SET_CONSTANT : 0) | (s->commented ? SET_COMMENTED : 0);
 	h->timeout = ticks_of_ms(s->timeout_ms);

@@ -23,6 +23,7 @@ void settable_unmap(struct settable *t);
 
 /* The class (index into SET_SIZES) whose table holds what the set has and may take; -1: none does. `more`: at least so many times as much. */
 int settable_class(const struct set *s, int more);
+enum set_kind settable_kind(const struct set *s);
 uint32_t settable_size(int class);
 
 /* The parts of a key, in their order: 0, or -1 when they do not fit. bits 128: two words. field and from are the caller's. */

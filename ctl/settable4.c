@@ -3,7 +3,7 @@
 #include <string.h>
 #include "settable.h"
 
-enum { MAP4_WORDS = (1 << 24) * 2 / 64, LOAD4 = 50 };	/* percent, of ways */
+enum { LOAD4 = 50 };	/* percent, of ways */
 
 /* ---- sizes */
 
@@ -16,19 +16,12 @@ static uint64_t blocks_in(const struct spans *s)
 	return n;
 }
 
-static uint32_t buckets_of(uint32_t size)
-{
-	uint32_t lines = size / 64 - sizeof(struct set_table) / 64 - MAP4_WORDS / 8;
-
-	return 1u << (31 - __builtin_clz(lines));
-}
-
 int settable_class4(const struct set *s, int more)
 {
 	uint64_t n = blocks_in(&s->elements) * more;
 
 	for (int class = 0; class < SET_CLASSES; class++)
-		if (settable_size(class) > MAP4_WORDS * 8 && n <= (uint64_t)buckets_of(settable_size(class)) * SET_WAYS4 * LOAD4 / 100)
+		if (settable_size(class) > SET_MAP4_WORDS * 8 && n <= (uint64_t)SET_BUCKETS4(settable_size(class)) * SET_WAYS4 * LOAD4 / 100)
 			return class;
 	return -1;
 }
@@ -36,10 +29,10 @@ int settable_class4(const struct set *s, int more)
 void settable_init4(struct settable *t)
 {
 	struct set_table *h = settable_head(t);
-	uint32_t buckets = buckets_of(t->size);
+	uint32_t buckets = SET_BUCKETS4(t->size);
 
-	h->entries = sizeof(*h) / 8;
-	h->buckets = h->entries + MAP4_WORDS;
+	h->entries = SET_MAP4;
+	h->buckets = SET_BLOCKS4;
 	h->mask = buckets - 1;
 	h->shift = __builtin_ctz(buckets);
 	h->bytes = (uint64_t)(h->buckets + buckets * 8) * 8;
@@ -204,7 +197,7 @@ bool settable_has4(const struct settable *t, uint32_t lo, uint32_t hi)
 
 		map_word(t, a >> 8);
 		block_at(t, a >> 4, false, &nth);
-		if (!set4_has(t->m, t->m, a, t->size))
+		if (!set4_has(t->m, a, t->size))
 			return false;
 		a = !(a & 255) && part_get(t, a >> 8) == SET_PART_ALL ? a + 256 : a + 1;
 	}

@@ -15,7 +15,7 @@ struct net6 {
 /* ---- sizes */
 
 struct sizes6 {
-	uint32_t shorter, whole, directory;	/* lines, lines, bytes */
+	uint32_t shorter, whole, directory;	/* lines, lines, bytes, and as many of hints */
 };
 
 static uint32_t power_above(uint64_t n)
@@ -44,7 +44,7 @@ static void sizes_of(const struct spans *s, int more, struct sizes6 *out)
 
 static uint64_t bytes_of(const struct sizes6 *z)
 {
-	return sizeof(struct set_table) + ((uint64_t)z->shorter + z->whole) * 64 + z->directory;
+	return sizeof(struct set_table) + ((uint64_t)z->shorter + z->whole) * 64 + 2 * (uint64_t)z->directory;
 }
 
 void set_measure(struct set *s)
@@ -90,6 +90,8 @@ void settable_init6(struct settable *t, const struct set *s, int more)
 	h->mask_whole = z.whole - 1;
 	h->directory = h->entries + z.whole * 8;
 	h->directory_mask = z.directory - 1;
+	h->hints = h->directory + z.directory / 8;
+	h->hints_mask = z.directory / 64 - 1;
 	h->bytes = bytes_of(&z);
 	h->limit = ~0u;
 }
@@ -173,6 +175,14 @@ static uint8_t *directory_of(const struct settable *t, u128 value)
 	return (uint8_t *)settable_words(t, h->directory + (net >> 3), 1) + (net & 7);
 }
 
+static void put_hint(struct settable *t, const struct set_query *q, uint32_t length)
+{
+	const struct set_table *h = settable_head(t);
+	uint64_t hash = set_hash6(q->whole[0], q->whole[1], h->seed), *w = settable_words(t, set_hint6_place(h, set_line6(q->key[0], length, h->seed), hash), 1);
+
+	*w |= 1ull << (hash >> 58) | 1ull << (hash >> 52 & 63);
+}
+
 static int put_net(struct settable *t, const struct net6 *p)
 {
 	struct set_table *h = settable_head(t);
@@ -186,6 +196,8 @@ static int put_net(struct settable *t, const struct net6 *p)
 	e = special(p) ? NULL : entry_at(t, &q, p->length == 128, true);
 	if (!e && !special(p))
 		return -1;
+	if (p->length >= SET_HINTED6)
+		put_hint(t, &q, p->length);
 	if (p->length >= SET_NET6)
 		*directory_of(t, p->value) |= 1 << set_length_bit(n);
 	if (n == h->n_lengths) {
@@ -402,11 +414,14 @@ bool settable_has_address6(const struct settable *t, u128 address)
 	const struct set_table *h = settable_head(t);
 	struct set_query q = { .key = { address >> 64, (uint64_t)address } };
 
+	uint32_t first;
+
 	settable_whole(t);
-	for (uint32_t n = 0; n < h->n_lengths; n++)
-		if (set6_may_have(t->m, h, q.key[0], n, t->size) && set6_has_prefix(t->m, h, &q, h->length[n], t->size))
+	first = set6_any_first(t->m, h, q.key, t->size);
+	for (uint32_t n = 0; n < h->n_lengths && first > 1; n++)
+		if (set6_has_prefix(t->m, h, &q, h->length[n], t->size))
 			return true;
-	return false;
+	return first == 1;
 }
 
 /* Of normalised spans: nothing holds anything, so nobody has to look. */

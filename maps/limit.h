@@ -20,8 +20,13 @@ struct filter_limit {
 	__u32 flags;			/* LIMIT_*, enum limit_key */
 	__u32 id;			/* the rule's */
 	__u8 slength, dlength;		/* of the prefixes */
-	__u8 pad[6];
+	__u16 pad;
+	__u32 tick;			/* of jiffies, as a time << LIMIT_SHIFT, where they are the clock; 0: that of ktime */
 };
+
+/* A bucket of at least so many jiffies needs no finer clock: what comes within one is taken to come at its begin, so the rate is the same, and the burst is by one
+ * jiffy's worth larger or smaller at most, 2 %. */
+#define LIMIT_TICKS 50
 
 _Static_assert(sizeof(struct filter_limit) == 32, "four words");
 

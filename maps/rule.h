@@ -129,6 +129,15 @@ struct filter_interval {
 	__u32 bounds, count, rows, absent;
 };
 
+/* Where the only set that a chain asks is a list of addresses that only ctl changes: what to ask. */
+struct filter_lone {
+	__u32 slot;
+	__u8 family;		/* of the address; 0: the chain is not such a one */
+	__u8 source;		/* else it is the destination */
+	__u8 lookup;		/* which of the lookups it is */
+	__u8 pad;
+};
+
 /* A row: a summary, bit i of which stands for word i, then the words. One word needs no summary. */
 struct filter_chain {
 	__u64 fields;		/* bitmap of those that rules look at */
@@ -147,6 +156,8 @@ struct filter_chain {
 	__u64 tree;		/* FILTER_TREE4: the root, as an edge */
 	__u32 records;		/* of the tree: struct filter_scan4 */
 	__u32 pad;
+	struct filter_lone lone;
+	__u64 keys;		/* bitmap of the fields that keys of sets are made of */
 	struct filter_raw raw[FILTER_RAWS];
 	struct filter_class core[CORE_COUNT];
 	struct filter_interval interval[FIELD_COUNT];
@@ -206,7 +217,7 @@ struct filter_record6 {			/* addresses as two words, high one first */
  * A rule is as many records as it has combinations of prefixes and ranges; behind the last one stands one that holds always, with the policy. Ports and
  * protocol are three numbers side by side in a word: one subtraction tells of all of them whether they are large enough, another whether they are small enough. */
 #define FILTER_SCAN_MOST 64
-#define FILTER_SCAN_AT 1024
+#define FILTER_SCAN_AT 1088
 enum { FILTER_SCAN4 = 1, FILTER_SCAN6 = 2, FILTER_TREE4 = 4 };
 enum { SCAN_SPORT = 0, SCAN_DPORT = 20, SCAN_PROTO = 40 };	/* bits where they begin */
 #define SCAN_ANY 0x1ffffull		/* most of a port; of the ports of a packet that has none */

@@ -4,8 +4,8 @@
  * element is there or not in one store, whoever looks. A table is replaced by writing the other copy of the slot and storing the word in `set_slots`.
  *
  * Three kinds. SET_ADDRESS4, of IPv4 addresses and nothing else: two bits for each /24 (none, all, some), and for those of which some are in it, a 16-bit map for each
- * /28, hashed. SET_ADDRESS6, of IPv6 prefixes that do not hold one another: 16 bytes each, hashed, those of 128 bits apart from shorter ones, and a byte for each
- * /48, hashed, that says of which lengths prefixes are below it. SET_ELEMENTS: entries of one cache line, hashed, with time, counter and prefix length. */
+ * /28, hashed. SET_ADDRESS6, of IPv6 prefixes that do not hold one another: 16 bytes each, hashed, those of 128 bits apart from shorter ones, in front of
+ * them a Bloom filter, and for ctl a byte for each /48, hashed, that says of which lengths prefixes are below it. SET_ELEMENTS: entries of one cache line, hashed, with time, counter and prefix length. */
 #pragma once
 #include <linux/types.h>
 
@@ -17,10 +17,18 @@ enum set_class { SET_SIZES(SET_CLASS) SET_CLASSES };
 
 enum set_kind { SET_NONE, SET_ADDRESS4, SET_ELEMENTS, SET_ADDRESS6 };
 
-/* A word of set_slots: class, copy. 0: no set. */
-#define SET_SLOT_USED 8u
-#define SET_SLOT_CLASS(w) ((w) & 7)
-#define SET_SLOT_COPY(w) ((w) >> 4 & 1)
+/* A word of set_slots: which table of its class the set has, as the key of the class's map, and above it class and kind: how it is asked is known before it is looked
+ * at. 0: no set. */
+#define SET_SLOT_USED (1ull << 63)
+#define SET_SLOT_INDEX(w) ((__u32)(w))			/* slot << 1 | copy */
+#define SET_SLOT_COPY(w) ((w) & 1)
+#define SET_SLOT_CLASS(w) ((__u32)((w) >> 32) & 7)
+#define SET_SLOT_KIND(w) ((__u32)((w) >> 40) & 3)
+#define SET_SLOT(slot, copy, class, kind) (SET_SLOT_USED | (__u64)(kind) << 40 | (__u64)(class) << 32 | (slot) << 1 | (copy))
+
+/* As much of it as says where the table is, in 32 bits. */
+#define SET_ELEMENT_SLOT(w) (SET_SLOT_INDEX(w) | SET_SLOT_CLASS(w) << 16)
+#define SET_ELEMENT_WORD(s) ((__u64)((s) >> 16) << 32 | ((s) & 0xffff))
 
 #define SET_KEY_WORDS 5
 #define SET_LENGTHS 16
@@ -49,7 +57,9 @@ struct set_table {
 	__u64 bytes;			/* in use */
 	__u32 directory;		/* of ADDRESS6: where it begins */
 	__u32 directory_mask;		/* its bytes - 1 */
-	__u64 spare[12];
+	__u32 hints;			/* of ADDRESS6: where they begin */
+	__u32 hints_mask;		/* their lines - 1 */
+	__u64 spare[11];
 };
 
 #define SET_DYNAMIC 1			/* programs add */
@@ -67,6 +77,10 @@ _Static_assert(sizeof(struct set_table) % 64 == 0, "what follows begins a cache 
 
 #define SET_BLOCK_BITS 28		/* a block is a /28 */
 #define SET_WAYS4 16			/* in a bucket, one cache line */
+#define SET_MAP4 (sizeof(struct set_table) / 8)			/* where its map begins, */
+#define SET_MAP4_WORDS ((1 << 24) * 2 / 64)
+#define SET_BLOCKS4 (SET_MAP4 + SET_MAP4_WORDS)			/* and its buckets, */
+#define SET_BUCKETS4(size) ((size) / 128)			/* so many: all by its size, and not read by programs */
 enum set_part { SET_PART_NONE, SET_PART_ALL, SET_PART_SOME, SET_PART_ELSEWHERE };	/* of a /24; ELSEWHERE: some, not all in its own bucket */
 
 /* Blocks are permuted, so that the bucket and the rest of the number say which one it is: exact in 14 bits. */
@@ -94,17 +108,20 @@ static inline __attribute__((always_inline)) __u32 set_bucket4(__u32 bucket, __u
 /* ---- SET_ADDRESS6 */
 
 #define SET_LINES6 16			/* of four prefixes; one behind the other, where all before are full */
-#define SET_NET6 48			/* shorter prefixes are looked for always */
+#define SET_FIRST6 2			/* of these are looked at without a function of their own */
+#define SET_NET6 48			/* shorter prefixes are not in the directory */
 
-/* A prefix of fewer than 128 bits is its bits, a 1, and zeros: its length is said with it. */
-static inline __attribute__((always_inline)) void set_prefix6(__u64 *hi, __u64 *lo, __u32 length)
+/* A prefix of fewer than 128 bits is its bits, a 1, and zeros: its length is said with it. Without branches: lengths come in no order that could be foreseen.
+ * Returned: all ones for a whole address, else 0. */
+static inline __attribute__((always_inline)) __u64 set_prefix6(__u64 *hi, __u64 *lo, __u32 length)
 {
-	if (length < 64) {
-		*hi = (*hi | 1ull << ((63 - length) & 63)) & ~0ull << ((63 - length) & 63);
-		*lo = 0;
-	} else if (length < 128) {
-		*lo = (*lo | 1ull << ((127 - length) & 63)) & ~0ull << ((127 - length) & 63);
-	}
+	__u64 n = length, s = (63 - n) & 63, bit = 1ull << s, bits = ~0ull << s;
+	__u64 high = (__u64)((__s64)(n - 64) >> 63), whole = ~(__u64)((__s64)(n - 128) >> 63);
+
+	asm volatile("" : "+r"(high), "+r"(whole));
+	*hi = (*hi | (bit & high)) & (bits | ~high);
+	*lo = (*lo | (bit & ~whole)) & (bits | whole) & ~high;
+	return whole;
 }
 
 static inline __attribute__((always_inline)) __u64 set_hash6(__u64 hi, __u64 lo, __u64 seed)
@@ -119,6 +136,24 @@ static inline __attribute__((always_inline)) __u64 set_hash6(__u64 hi, __u64 lo,
 static inline __attribute__((always_inline)) __u64 set_net6(__u64 hi, __u64 seed)
 {
 	return set_hash6(hi >> (64 - SET_NET6), 0, seed);
+}
+
+/* Hints: a Bloom filter. A prefix has a line, by its /48 or, a shorter one, its /32, in it a word, and in that two bits, by its hash: what is looked for of one
+ * address is in two lines. */
+#define SET_HINTED6 32			/* shorter ones are looked for always */
+static inline __attribute__((always_inline)) __u64 set_line6(__u64 hi, __u32 length, __u64 seed)
+{
+	return set_hash6(hi >> (length < SET_NET6 ? 64 - SET_HINTED6 : 64 - SET_NET6), length < SET_NET6, seed);
+}
+
+static inline __attribute__((always_inline)) __u64 set_hint6_place(const struct set_table *t, __u64 line, __u64 hash)
+{
+	return t->hints + (line & t->hints_mask) * 8 + (hash >> 49 & 7);
+}
+
+static inline __attribute__((always_inline)) __u32 set_hint6(__u64 word, __u64 hash)
+{
+	return word >> (hash >> 58) & word >> (hash >> 52 & 63) & 1;
 }
 
 static inline __attribute__((always_inline)) __u32 set_length_bit(__u32 n)

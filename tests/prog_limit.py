@@ -136,6 +136,29 @@ def test_the_rate_is_right(weir, per):
     assert count >= 0.5 * (last - first) * rate - gaps_lose
 
 
+def until_refused(weir, frame, seconds=0):
+    """How many passed, and the moments around the packet that did not."""
+    count, begin = 0, time.monotonic()
+    while True:
+        before = time.monotonic()
+        if passed(weir, [frame])[0]:
+            count += 1
+        elif before - begin >= seconds:
+            return count, before, time.monotonic()
+
+
+@pytest.mark.parametrize("per", ("", " per ip saddr"))
+def test_a_deep_bucket_has_its_rate_by_jiffies(weir, per):
+    """A bucket of five seconds that is empty loses nothing while the test pauses, so what passes is right on both sides, by a clock that is a jiffy late."""
+    rate, burst, jiffy = 200, 1000, time.clock_getres(6)	# CLOCK_MONOTONIC_COARSE
+    apply(weir, f"limit rate {rate}/second burst {burst} packets{per} accept comment \"deep{per}\"")
+    begin = time.monotonic()
+    count, first, after_first = until_refused(weir, udp())
+    assert burst <= count <= burst + (after_first - begin + jiffy) * rate + 1
+    count, last, after_last = until_refused(weir, udp(), 1)
+    assert (last - after_first - jiffy) * rate - 1 <= count <= (after_last - first + jiffy) * rate + 1
+
+
 def test_a_flow_is_asked_packet_by_packet(weir):
     apply(weir, "tcp dport 80 limit rate 1/hour burst 3 packets accept")
     segment = bytes(E / IP(src="10.9.9.9", dst="203.0.113.1") / TCP(sport=999, dport=80, flags="A"))

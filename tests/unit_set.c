@@ -36,7 +36,7 @@ static struct set addresses4(void)
 
 static int has4(const struct settable *t, uint32_t a)
 {
-	return set4_has(t->m, t->m, a, t->size);
+	return set4_has(t->m, a, t->size);
 }
 
 static void random_range(uint32_t *lo, uint32_t *hi)

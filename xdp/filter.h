@@ -41,19 +41,28 @@ static __always_inline __u64 mac_value(const __u8 *m)
 	return (__u64)m[0] << 40 | (__u64)m[1] << 32 | (__u64)m[2] << 24 | (__u64)m[3] << 16 | (__u64)m[4] << 8 | m[5];
 }
 
-/* What few chains look at. */
-static __always_inline void filter_key_extra(PARSE_CONTEXT *ctx, struct filter_key *k, const struct pkt *p)
+#define FIELDS_LAYER4 (FIELD_BIT(FIELD_TCP_FLAGS) | FIELD_BIT(FIELD_ICMP_TYPE) | FIELD_BIT(FIELD_ICMP_CODE))
+#define FIELDS_MAC (FIELD_BIT(FIELD_ETHER_DADDR) | FIELD_BIT(FIELD_ETHER_SADDR))
+#define FIELDS_LINK (FIELD_BIT(FIELD_IFNAME) | FIELD_BIT(FIELD_VLAN_ID) | FIELD_BIT(FIELD_ETHER_TYPE))
+#define FIELDS_PARSED (FIELDS_LAYER4 | FIELDS_MAC | FIELDS_LINK)
+
+/* What few chains look at; `fields`: those that this one does. */
+static __always_inline void filter_key_extra(PARSE_CONTEXT *ctx, struct filter_key *k, const struct pkt *p, __u64 fields)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 
-	filter_set(k, FIELD_IFNAME, program.name[0], program.name[1]);
-	if (p->vlans)
-		filter_set(k, FIELD_VLAN_ID, 0, p->vlan_id);
-	filter_set(k, FIELD_ETHER_TYPE, 0, bpf_ntohs(p->ether_type));
-	if (data + 12 <= end) {
+	if (fields & FIELDS_LINK) {
+		filter_set(k, FIELD_IFNAME, program.name[0], program.name[1]);
+		if (p->vlans)
+			filter_set(k, FIELD_VLAN_ID, 0, p->vlan_id);
+		filter_set(k, FIELD_ETHER_TYPE, 0, bpf_ntohs(p->ether_type));
+	}
+	if (fields & FIELDS_MAC && data + 12 <= end) {
 		filter_set(k, FIELD_ETHER_DADDR, 0, mac_value(data));
 		filter_set(k, FIELD_ETHER_SADDR, 0, mac_value(data + 6));
 	}
+	if (!(fields & FIELDS_LAYER4))
+		return;
 	if (p->family && p->flags & PKT_PORTS && p->proto == 6)
 		filter_set(k, FIELD_TCP_FLAGS, 0, p->tcp_flags);
 	if (p->family && p->flags & PKT_ICMP) {
@@ -70,10 +79,16 @@ static __always_inline int is_lone(__u64 fields)
 
 /* What is not in every chain: values, answers of sets, and the rows that they lead to. One branch away from those that do without. */
 static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, const struct filter_chain *c, struct flow *f,
-					   struct quote *q)
+					   struct quote *q, __u32 size)
 {
-	if (c->fields & FIELDS_EXTRA)
-		filter_key_extra(ctx, k, p);
+	k->lone = 0;
+	if (size == FILTER_SMALL && c->lone.family && is_lone(c->fields & ~FIELDS_CORE)) {
+		k->lone = set_lone(k, c, size);
+		if (k->lone)
+			return;
+	}
+	if ((c->fields | c->keys) & FIELDS_PARSED)
+		filter_key_extra(ctx, k, p, c->fields | c->keys);
 	if (c->fields & FIELD_BIT(FIELD_CT_STATE))
 		state_read(p, k, f, q);
 	if (c->fields & FIELDS_READ) {
@@ -82,7 +97,6 @@ static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, st
 		if (c->fields & FIELDS_RAW & ~FIELDS_MARKED)
 			field_raws(ctx, p, k, c->fields);
 	}
-	k->lone = 0;
 	if (is_lone(c->fields & FIELDS_EXTRA)) {
 		if (c->fields & FIELDS_SET)
 			set_answer(k, c->lookups, c->fields);
@@ -106,7 +120,7 @@ static __always_inline int classify_by(PARSE_CONTEXT *ctx, struct pkt *p, struct
 		return 1;
 	k->size = size;
 	if (asks(c, ~FIELDS_CORE))
-		filter_further(ctx, p, k, c, f, q);
+		filter_further(ctx, p, k, c, f, q, size);
 	core_rows(k, c, size);
 	walk_begin(&k->walk, c->summary, c->words);
 	for (int i = 0; i < QUICK_STEPS && size != FILTER_LARGE; i++)	/* whose walk takes a multiple of a call anyway; the stack is short */

@@ -33,13 +33,11 @@ struct filter_key {
 	__u32 off;
 	__u8 byte[12];
 
-	struct filter_limit limit;	/* limit.h's own */
-
 	/* set.h's own */
 	struct set_lookup lookup;
 	struct set_query query;
 	__u32 element[FILTER_LOOKUPS];	/* place of what was found, 0: nothing, or it does not count */
-	__u32 slot[FILTER_LOOKUPS];	/* word of set_slots, and number of the slot << 8 */
+	__u32 slot[FILTER_LOOKUPS];	/* of it, the word of set_slots: SET_ELEMENT_SLOT */
 
 	/* classify()'s own */
 	__u32 core[CORE_COUNT];	/* rows */

@@ -67,11 +67,12 @@ static __always_inline __u64 *bucket_of_key(__u64 key, __u64 now)
 
 	if (!b)
 		return 0;
+	for (int n = 0; n < LIMIT_WAYS; n++)
+		if (b->way[n].key == key)
+			return &b->way[n].full_at;
 	for (int n = 0; n < LIMIT_WAYS; n++) {
 		__u64 full_at = b->way[n].full_at;
 
-		if (b->way[n].key == key)
-			return &b->way[n].full_at;
 		if (full_at < soonest) {
 			soonest = full_at;
 			had = b->way[n].key;
@@ -82,8 +83,7 @@ static __always_inline __u64 *bucket_of_key(__u64 key, __u64 now)
 	if (__sync_val_compare_and_swap(&b->way[way].key, had, key) != had)
 		return 0;
 	if (soonest > now) {
-		i = 0;
-		lost = bpf_map_lookup_elem(&limit_lost, &i);
+		lost = bpf_map_lookup_elem(&limit_lost, &first_element);
 		if (lost)
 			++*lost;
 	}
@@ -91,9 +91,15 @@ static __always_inline __u64 *bucket_of_key(__u64 key, __u64 now)
 	return &b->way[way].full_at;
 }
 
+/* Both clocks count from the start of the machine. */
+static __always_inline __u64 limit_now(const struct filter_limit *l)
+{
+	return l->tick ? (bpf_jiffies64() - ((1ull << 32) - 300 * program.hz)) * l->tick : bpf_ktime_get_ns() << LIMIT_SHIFT;
+}
+
 static __always_inline int limit_holds(struct filter_key *k, const struct filter_limit *l)
 {
-	__u64 now = bpf_ktime_get_ns() << LIMIT_SHIFT, units = l->flags & LIMIT_BYTES ? k->bytes : k->packets;
+	__u64 now = limit_now(l), units = l->flags & LIMIT_BYTES ? k->bytes : k->packets;
 	__u32 id = l->id;
 	__u64 *full_at;
 	int passes;
@@ -113,8 +119,8 @@ static __always_inline const struct filter_limit *limit_at(const struct filter_k
 	return m ? words_at(m, place, sizeof(struct filter_limit) / 8, size) : 0;
 }
 
-/* What the limit at `place` in the chain's memory says, to k->limit. A function apart from the next one: together they would need more stack than is left. */
-__noinline int limit_load(struct filter_key *k, __u32 place)
+/* The limit at `place` in the chain's memory. */
+__noinline int filter_limit(struct filter_key *k, __u32 place)
 {
 	const struct filter_limit *l;
 
@@ -127,18 +133,5 @@ __noinline int limit_load(struct filter_key *k, __u32 place)
 		l = limit_at(k, place, FILTER_MEDIUM);
 	else
 		l = limit_at(k, place, FILTER_LARGE);
-	if (!l)
-		return 0;
-	k->limit = *l;
-	return 1;
-}
-
-__noinline int limit_decide(struct filter_key *k)
-{
-	return k ? limit_holds(k, &k->limit) : 0;
-}
-
-static __always_inline int filter_limit(struct filter_key *k, __u32 place)
-{
-	return limit_load(k, place) && limit_decide(k);
+	return l ? limit_holds(k, l) : 0;
 }

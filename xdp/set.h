@@ -94,11 +94,16 @@ __noinline int set_key(struct filter_key *k)
 
 /* ---- the tables, a function each for each size */
 
-static __always_inline void *set_memory(void *outer, __u32 index)
+static __always_inline void *set_memory_at(void *outer, const __u32 *index)
 {
-	void *inner = bpf_map_lookup_elem(outer, &index);
+	void *inner = bpf_map_lookup_elem(outer, index);
 
 	return inner ? bpf_map_lookup_elem(inner, &first_element) : 0;
+}
+
+static __always_inline void *set_memory(void *outer, __u32 index)
+{
+	return set_memory_at(outer, &index);
 }
 
 static __always_inline __u64 set_mask(__u32 length)
@@ -124,7 +129,7 @@ static __always_inline int set_count(struct set_entry *e, const struct filter_ke
 }
 
 /* What the first bucket says; the next ones are for the few that are there. */
-enum set_answer { SET_NO, SET_YES, SET_ELSEWHERE, SET_LENGTHWISE, SET_SIX, SET_END };
+enum set_answer { SET_NO, SET_YES, SET_ELSEWHERE, SET_LENGTHWISE, SET_END };
 
 static __always_inline int set_first(struct filter_key *k, const void *m, __u32 size)
 {
@@ -165,9 +170,7 @@ __noinline int name##_probe(struct filter_key *k, __u32 index) \
 	if (!k || !t) \
 		return SET_NO; \
 	if (t->kind == SET_ADDRESS4) \
-		return bits > 22 && set4_has(t, t, k->query.key[0] >> 32, 1u << bits); \
-	if (t->kind == SET_ADDRESS6) \
-		return SET_SIX; \
+		return bits > 22 && set4_has(t, k->query.key[0] >> 32, 1u << bits); \
 	return t->n_lengths ? SET_LENGTHWISE : set_first(k, t, 1u << bits); \
 } \
  \
@@ -182,12 +185,18 @@ __noinline int name##_six(struct filter_key *k, __u32 index) \
 { \
 	const struct set_table *t = set_memory(&name, index); \
  \
+	return k && t ? set6_any_first(t, t, k->query.key, 1u << bits) : SET_NO; \
+} \
+ \
+__noinline int name##_six_further(struct filter_key *k, __u32 index) \
+{ \
+	const struct set_table *t = set_memory(&name, index); \
+ \
 	if (!k || !t) \
 		return SET_NO; \
 	_Pragma("clang loop unroll(disable)") \
 	for (__u32 n = 0; n < SET_LENGTHS && n < t->n_lengths; n++) \
-		if (set6_may_have(t, t, k->query.key[0], n, 1u << bits) && \
-		    name##_prefix6(k, index, t->length[n & (SET_LENGTHS - 1)])) \
+		if (name##_prefix6(k, index, t->length[n & (SET_LENGTHS - 1)])) \
 			return SET_YES; \
 	return SET_NO; \
 } \
@@ -238,16 +247,17 @@ __noinline int name##_count(struct filter_key *k, __u32 index) \
 
 SET_SIZES(SET_FUNCTIONS)
 
-enum set_do { SET_DO_PROBE, SET_DO_SIX, SET_DO_LENGTH, SET_DO_NEXT, SET_DO_CLAIM, SET_DO_PUT, SET_DO_COUNT };
+enum set_do { SET_DO_PROBE, SET_DO_SIX, SET_DO_SIX_FURTHER, SET_DO_LENGTH, SET_DO_NEXT, SET_DO_CLAIM, SET_DO_PUT, SET_DO_COUNT };
 
-/* Of the set of k->query.slot, which stands there and not on the stack. `what` is a constant wherever it is used. */
+/* Of the set of k->query.word, which stands there and not on the stack. `what` is a constant wherever it is used. */
 static __always_inline int set_do(struct filter_key *k, enum set_do what, __u32 n)
 {
-	__u32 class = SET_SLOT_CLASS(k->query.word), index = k->query.slot << 1 | SET_SLOT_COPY(k->query.word);
+	__u32 class = SET_SLOT_CLASS(k->query.word), index = SET_SLOT_INDEX(k->query.word);
 
 #define SET_CASE(name, bits) \
 	if (class == SET_CLASS_##name) \
 		return what == SET_DO_PROBE ? name##_probe(k, index) : what == SET_DO_SIX ? name##_six(k, index) : \
+		       what == SET_DO_SIX_FURTHER ? name##_six_further(k, index) : \
 		       what == SET_DO_LENGTH ? name##_length(k, index, n) : what == SET_DO_NEXT ? name##_next(k, index, n) : \
 		       what == SET_DO_CLAIM ? name##_claim(k, index, n) : what == SET_DO_PUT ? name##_put(k, index) : name##_count(k, index);
 	SET_SIZES(SET_CASE)
@@ -255,18 +265,23 @@ static __always_inline int set_do(struct filter_key *k, enum set_do what, __u32 
 	return 0;
 }
 
-static __always_inline __u64 set_word(__u32 slot)
+/* Where the word of a slot stands, or NULL. */
+static __always_inline const volatile __u64 *set_place(const __u32 *slot)
 {
-	__u64 *w = bpf_map_lookup_elem(&set_slots, &slot);
+	return bpf_map_lookup_elem(&set_slots, slot);
+}
 
-	return w ? *(volatile __u64 *)w : 0;
+static __always_inline __u64 set_word(const __u32 *slot)
+{
+	const volatile __u64 *w = set_place(slot);
+
+	return w ? *w : 0;
 }
 
 /* 0: there is no such set. */
-static __always_inline int set_open(struct filter_key *k, __u32 slot)
+static __always_inline int set_open(struct filter_key *k)
 {
-	k->query.slot = slot;
-	k->query.word = set_word(slot);
+	k->query.word = set_word(&k->lookup.slot);
 	k->query.found = k->query.place = 0;
 	return !!k->query.word;
 }
@@ -301,6 +316,13 @@ __noinline int set_further(struct filter_key *k, int answer)
 	return answer == SET_ELSEWHERE ? set_elsewhere(k) : set_lengthwise(k);
 }
 
+static __always_inline int set_six(struct filter_key *k)
+{
+	int answer = set_do(k, SET_DO_SIX, 0);
+
+	return answer > SET_YES ? set_do(k, SET_DO_SIX_FURTHER, 0) : answer;
+}
+
 /* ---- what the filter calls */
 
 /* The nth lookup, into the field that stands for it. */
@@ -308,32 +330,72 @@ static __always_inline void set_ask(struct filter_key *k, __u32 n)
 {
 	int answer = SET_NO;
 
-	if (set_open(k, k->lookup.slot))
-		answer = set_do(k, SET_DO_PROBE, 0);
-	if (answer == SET_SIX)
-		answer = set_do(k, SET_DO_SIX, 0);
-	else if (answer != SET_NO && answer != SET_YES)
+	if (set_open(k))
+		answer = SET_SLOT_KIND(k->query.word) == SET_ADDRESS6 ? set_six(k) : set_do(k, SET_DO_PROBE, 0);
+	if (answer != SET_NO && answer != SET_YES)
 		answer = set_further(k, answer);
 	k->lo[FIELD_SET0 + n] = answer == SET_YES;
 	k->present |= FIELD_BIT(FIELD_SET0 + n);
 	k->element[n] = k->query.found;
-	k->slot[n] = k->query.word | (__u64)k->query.slot << 8;
+	k->slot[n] = SET_ELEMENT_SLOT(k->query.word);
 }
 
-/* Is the address in the table, if it is one of addresses; else SET_END. */
-static __always_inline int set4_ask(__u32 address, __u32 slot, __u64 word)
+/* Is the address in the table, if it is one of addresses and its first bucket says so; else SET_END. */
+static __always_inline int set4_ask(__u32 address, const volatile __u64 *at)
 {
-	__u32 index = slot << 1 | SET_SLOT_COPY(word);
+	__u64 word = at ? *at : 0;
 
+	if (SET_SLOT_KIND(word) != SET_ADDRESS4)
+		return SET_END;
 #define SET4_CASE(name, bits) \
 	if (bits > 22 && SET_SLOT_CLASS(word) == SET_CLASS_##name) { \
-		const struct set_table *t = set_memory(&name, index); \
+		/* the word is the key, where it stands: should it be another by now, it leads to the set's new table or to none */ \
+		const void *m = set_memory_at(&name, (const __u32 *)at); \
+		int first = m ? set4_first(m, address, 1u << bits) : 2; \
  \
-		return t && t->kind == SET_ADDRESS4 ? set4_has(t, t, address, 1u << bits) : SET_END; \
+		return first < 2 ? first : SET_END; \
 	}
 	SET_SIZES(SET4_CASE)
 #undef SET4_CASE
 	return SET_END;
+}
+
+/* Is the address of k->query.key in the table, if it is one of addresses; else SET_END. */
+static __always_inline int set6_ask(struct filter_key *k, const volatile __u64 *at)
+{
+	__u64 word = at ? *at : 0;
+
+	if (SET_SLOT_KIND(word) != SET_ADDRESS6)
+		return SET_END;
+#define SET6_CASE(name, bits) \
+	if (SET_SLOT_CLASS(word) == SET_CLASS_##name) \
+		return name##_six(k, SET_SLOT_INDEX(word));
+	SET_SIZES(SET6_CASE)
+#undef SET6_CASE
+	return SET_END;
+}
+
+/* The row of the answer, where the only further field of the chain is one list of addresses (struct filter_lone): nothing of it is kept, since no element of such a
+ * list counts. 0: the longer way must be gone. */
+static __always_inline __u32 set_lone(struct filter_key *k, const struct filter_chain *c, __u32 size)
+{
+	const struct filter_interval *t = &c->interval[FIELD_SET0 + (c->lone.lookup & (FILTER_LOOKUPS_FIXED - 1))];
+	__u64 *address = c->lone.source ? k->saddr : k->daddr;
+	const volatile __u64 *at = set_place(&c->lone.slot);
+	__u32 answer, last = t->count > 1;
+
+	if (k->family != c->lone.family)
+		return t->absent;
+	if (k->family == 4) {
+		answer = set4_ask(address[0] >> 32, at);
+	} else {
+		k->query.key[0] = address[0];
+		k->query.key[1] = address[1];
+		answer = set6_ask(k, at);
+	}
+	if (answer > SET_YES)
+		return 0;
+	return *word_at(c, t->rows + (answer & last), size);	/* no branch that would wait for a cold line: what comes next begins meanwhile */
 }
 
 /* The nth lookup, if it is of one address, as most are: no copy of what it is, no key put together from parts, and of IPv4 in one call. SET_YES: it is answered,
@@ -341,8 +403,8 @@ static __always_inline int set4_ask(__u32 address, __u32 slot, __u64 word)
 __noinline int set_ask_address(struct filter_key *k, __u32 place, __u32 n)
 {
 	const struct set_lookup *l;
-	__u32 field, slot;
-	__u64 word;
+	const volatile __u64 *at;
+	__u32 field;
 	int answer;
 
 	if (!k || n >= FILTER_LOOKUPS)
@@ -351,11 +413,10 @@ __noinline int set_ask_address(struct filter_key *k, __u32 place, __u32 n)
 	if (!l || l->n_parts != 1)
 		return SET_END;
 	field = l->part[0].field;
-	slot = l->slot;
 	if (field == FIELD_SADDR6 || field == FIELD_DADDR6) {
 		if (k->family != 6)
 			return SET_NO;
-		k->lookup.slot = slot;
+		k->lookup.slot = l->slot;
 		k->query.key[0] = field == FIELD_SADDR6 ? k->saddr[0] : k->daddr[0];
 		k->query.key[1] = field == FIELD_SADDR6 ? k->saddr[1] : k->daddr[1];
 		k->query.key[2] = k->query.key[3] = k->query.key[4] = 0;
@@ -366,14 +427,13 @@ __noinline int set_ask_address(struct filter_key *k, __u32 place, __u32 n)
 		return SET_END;
 	if (k->family != 4)
 		return SET_NO;
-	word = set_word(slot);
-	answer = set4_ask((field == FIELD_SADDR4 ? k->saddr[0] : k->daddr[0]) >> 32, slot, word);
+	at = set_place(&l->slot);
+	answer = set4_ask((field == FIELD_SADDR4 ? k->saddr[0] : k->daddr[0]) >> 32, at);
 	if (answer == SET_END)
 		return SET_END;
 	k->lo[FIELD_SET0 + n] = answer;
 	k->present |= FIELD_BIT(FIELD_SET0 + n);
 	k->element[n] = 0;
-	k->slot[n] = word | (__u64)slot << 8;
 	return SET_YES;
 }
 
@@ -418,8 +478,7 @@ __noinline int set_tell(struct filter_key *k)
 		if (!(k->lookup.counted >> n & 1) || !k->element[n])
 			continue;
 		k->query.found = k->element[n];
-		k->query.slot = k->slot[n] >> 8;
-		k->query.word = k->slot[n];
+		k->query.word = SET_ELEMENT_WORD(k->slot[n]);
 		set_do(k, SET_DO_COUNT, 0);
 	}
 	return 0;
@@ -432,7 +491,7 @@ __noinline int set_update(struct filter_key *k)
 		return 0;
 	if (!k->lookup.update || has(FEATURE_MUTE))
 		return 1;
-	if (!set_open(k, k->lookup.slot))
+	if (!set_open(k))
 		return 0;
 	if (set_do(k, SET_DO_PROBE, 0) == SET_ELSEWHERE)
 		set_elsewhere(k);

@@ -12,36 +12,54 @@ struct set_query {
 	__u32 now;			/* ticks */
 	__u32 found;			/* place of the entry; 0: none */
 	__u32 place;			/* of the one that was claimed */
-	__u32 slot;			/* the program's: of the set that is asked, and its word */
-	__u64 word;
+	__u64 word;			/* the program's: of the set that is asked, from set_slots */
 	__u32 base, mask;		/* of IPv6: its lines */
 };
 
 /* ---- IPv4 addresses */
 
-/* The 16 bits of a block in one bucket; `want`: its tag, and which of its buckets it is, as in the entries. */
-static __always_inline __u32 set4_bits(const void *m, const struct set_table *t, __u32 bucket, __u32 want, __u32 size)
+/* The 16 bits of a block in one bucket; `want`: its tag, and which of its buckets it is, as in the entries. Two entries at a time and without branches: where
+ * among sixteen it stands nobody can foresee. */
+static __always_inline __u32 set4_bits(const void *m, __u32 bucket, __u32 want, __u32 size)
 {
-	const __u32 *b = words_at(m, t->buckets + (__u64)bucket * 8, 8, size);
-	__u32 found = 0;
+	const __u64 *b = words_at(m, SET_BLOCKS4 + (__u64)bucket * 8, 8, size);
+	__u64 tags = 0x0000ffff0000ffffull, carry = 0x0001000000010000ull, both = (__u64)want << 32 | want, found = 0;
 
-	for (int i = 0; i < SET_WAYS4; i++)
-		found |= b[i] >> 16 == want ? b[i] : 0;
-	return found & 0xffff;
+	asm volatile("" : "+r"(tags), "+r"(carry), "+r"(both));	/* stay in registers, */
+	for (int i = 0; i < SET_WAYS4 / 2; i++) {
+		/* 0x10000 less what differs keeps its bit 16 only where nothing does */
+		__u64 alike = (carry - ((b[i] >> 16 & tags) ^ both)) & carry;
+
+		found |= b[i] & (alike - (alike >> 16));
+		asm volatile("" : "+r"(found));	/* one step after the other: all at once would take stack */
+	}
+	return (found | found >> 32) & 0xffff;
 }
 
-static __always_inline int set4_has(const void *m, const struct set_table *t, __u32 address, __u32 size)
+/* 0, 1; 2: it may be in the next buckets of its block. One cold line for most of what is not there and for whole /24s: fetching the bucket meanwhile, in case
+ * that it is needed, costs more than it saves. */
+static __always_inline int set4_first(const void *m, __u32 address, __u32 size)
 {
-	__u32 net = address >> 8, part, block = set_permute(address >> 4), tag = block >> (t->shift & 31), bucket = block & t->mask, bits;
+	__u32 net = address >> 8, part = *word_at(m, SET_MAP4 + (net >> 5), size) >> (net & 31) * 2 & 3, block, bits;
 
-	/* the bucket's line comes while the map's does: both are cold in a large set */
-	asm volatile("" : : "r"(*(const volatile __u32 *)words_at(m, t->buckets + (__u64)bucket * 8, 8, size)));
-	part = *word_at(m, t->entries + (net >> 5), size) >> (net & 31) * 2 & 3;
 	if (part < SET_PART_SOME)
 		return part;
-	bits = set4_bits(m, t, bucket, tag, size);
-	for (__u32 n = 1; n < SET_TRIES && !bits && part == SET_PART_ELSEWHERE; n++)
-		bits = set4_bits(m, t, set_bucket4(bucket, tag, n, t->mask), tag | n << 14, size);
+	block = set_permute(address >> 4);
+	bits = set4_bits(m, block & (SET_BUCKETS4(size) - 1), block / SET_BUCKETS4(size), size);
+	return bits || part == SET_PART_SOME ? bits >> (address & 15) & 1 : 2;
+}
+
+static __always_inline int set4_has(const void *m, __u32 address, __u32 size)
+{
+	__u32 mask = SET_BUCKETS4(size) - 1, block, tag, bits = 0;
+	int first = set4_first(m, address, size);
+
+	if (first < 2)
+		return first;
+	block = set_permute(address >> 4);
+	tag = block / SET_BUCKETS4(size);
+	for (__u32 n = 1; n < SET_TRIES && !bits; n++)
+		bits = set4_bits(m, set_bucket4(block & mask, tag, n, mask), tag | n << 14, size);
 	return bits >> (address & 15) & 1;
 }
 
@@ -87,12 +105,51 @@ static __always_inline int set6_has_prefix(const void *m, const struct set_table
 	return answer == 1;
 }
 
-/* Is there anything of the nth length about the address? */
-static __always_inline int set6_may_have(const void *m, const struct set_table *t, __u64 hi, __u32 n, __u32 size)
+/* Is the prefix in the first lines of its own: 0, 1; 2: they are full of others, set6_has_prefix() must be asked. Lines are filled from their beginning, so one with
+ * room has it at its end. */
+static __always_inline __u32 set6_first(const void *m, const struct set_table *t, __u64 hi, __u64 lo, __u64 whole, __u64 hash, __u32 size)
 {
-	__u64 net = set_net6(hi, t->seed) & t->directory_mask;
+	__u32 base = t->buckets ^ ((t->buckets ^ t->entries) & whole), mask = t->mask ^ ((t->mask ^ t->mask_whole) & whole);
 
-	return t->length[n & (SET_LENGTHS - 1)] < SET_NET6 || *word_at(m, t->directory + (net >> 3), size) >> ((net & 7) * 8 + set_length_bit(n)) & 1;
+	for (int n = 0; n < SET_FIRST6; n++) {
+		const __u64 *e = words_at(m, base + (hash++ & mask) * 8, 8, size);
+		__u64 differs = ~0ull;
+
+		for (int i = 0; i < 8; i += 2) {
+			__u64 d = (e[i] ^ hi) | (e[i + 1] ^ lo);
+
+			differs &= d | -d;
+			asm volatile("" : "+r"(differs));
+		}
+		if (~differs >> 63)
+			return 1;
+		if (!(e[6] | e[7]))
+			return 0;
+	}
+	return 2;
+}
+
+/* Is a prefix of the address among the first lines: 0, 1; 2: it may be elsewhere. */
+static __always_inline __u32 set6_any_first(const void *m, const struct set_table *t, const __u64 *key, __u32 size)
+{
+	__u64 net = set_line6(key[0], SET_NET6, t->seed), above = set_line6(key[0], SET_HINTED6, t->seed);
+	__u32 further = 0;
+
+	ROLLED
+	for (__u32 n = 0; n < SET_LENGTHS && n < t->n_lengths; n++) {
+		__u64 length = t->length[n & (SET_LENGTHS - 1)], hi = key[0], lo = key[1];
+		__u64 whole = set_prefix6(&hi, &lo, length), hash = set_hash6(hi, lo, t->seed);
+		__u32 first;
+
+		if (length >= SET_HINTED6 && !set_hint6(*word_at(m, set_hint6_place(t, length < SET_NET6 ? above : net, hash), size), hash))
+			continue;
+		/* these mean free and deleted entries, and stand elsewhere */
+		first = !(hi | lo) || !~(hi & lo) ? 2 : set6_first(m, t, hi, lo, whole, hash, size);
+		if (first == 1)
+			return 1;
+		further |= first;
+	}
+	return further;
 }
 
 /* ---- elements */
