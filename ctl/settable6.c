@@ -132,6 +132,8 @@ static bool has_net(const struct settable *t, const struct net6 *p)
 
 static uint32_t special(const struct net6 *p)
 {
+	if (p->length == 127)
+		return p->value == ~(u128)1 ? SET_HAS_LAST : 0;
 	return p->length < 128 ? 0 : !p->value ? SET_HAS_ZERO : !~p->value ? SET_HAS_ONES : 0;
 }
 
@@ -281,6 +283,8 @@ static void each_entry(const struct settable *t, void (*one)(void *context, cons
 		one(context, &(struct net6){ 0, 128 });
 	if (h->flags & SET_HAS_ONES)
 		one(context, &(struct net6){ ~(u128)0, 128 });
+	if (h->flags & SET_HAS_LAST)
+		one(context, &(struct net6){ ~(u128)1, 127 });
 }
 
 struct below {

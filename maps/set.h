@@ -70,6 +70,7 @@ struct set_table {
 #define SET_COMMENTED 32
 #define SET_HAS_ZERO 64			/* of ADDRESS6: the addresses that mean a free and a deleted entry */
 #define SET_HAS_ONES 128
+#define SET_HAS_LAST 256		/* and the /127 that holds the latter, which would look like it */
 
 _Static_assert(sizeof(struct set_table) % 64 == 0, "what follows begins a cache line");
 

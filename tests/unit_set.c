@@ -327,6 +327,7 @@ static void ends_of_the_address_space(void **unused)
 	struct set s = set6();
 	struct settable t = table(&s, 1);
 	const u128 last = ~(u128)0;
+	struct spans listed = {};
 
 	(void)unused;
 	settable_add6(&t, &(struct span){ 0, 0 });
@@ -335,6 +336,14 @@ static void ends_of_the_address_space(void **unused)
 	settable_del6(&t, &(struct span){ 0, 0 });
 	settable_del6(&t, &(struct span){ last, last });
 	assert_false(has6(&t, 0) || has6(&t, last));
+	settable_add6(&t, &(struct span){ last - 1, last });		/* looks as what is deleted does */
+	assert_true(has6(&t, last) && has6(&t, last - 1) && !has6(&t, last - 2));
+	settable_list6(&t, &listed);
+	assert_true(listed.n == 1 && listed.v[0].lo == last - 1 && listed.v[0].hi == last);
+	spans_free(&listed);
+	settable_del6(&t, &(struct span){ last, last });
+	assert_true(has6(&t, last - 1) && !has6(&t, last));
+	settable_del6(&t, &(struct span){ last - 1, last - 1 });
 	settable_add6(&t, &(struct span){ 0, last });
 	assert_true(has6(&t, 0) && has6(&t, last) && has6(&t, last / 2));
 	free(t.m);

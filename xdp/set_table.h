@@ -90,8 +90,8 @@ static __always_inline int set6_has_prefix(const void *m, const struct set_table
 	set_prefix6(&q->whole[0], &q->whole[1], length);
 	if (whole && !(q->whole[0] | q->whole[1]))
 		return !!(t->flags & SET_HAS_ZERO);
-	if (whole && !~(q->whole[0] & q->whole[1]))
-		return !!(t->flags & SET_HAS_ONES);
+	if (!~(q->whole[0] & q->whole[1]))
+		return !!(t->flags & (whole ? SET_HAS_ONES : SET_HAS_LAST));
 	q->hash = set_hash6(q->whole[0], q->whole[1], t->seed);
 	q->base = whole ? t->entries : t->buckets;
 	q->mask = whole ? t->mask_whole : t->mask;
