@@ -29,7 +29,7 @@ def until(life, match, count=1):
 
 
 def pair(peers):
-    return peers("a-client"), peers("a-server")
+    return peers("b-client"), peers("a-server")
 
 
 def connected(client, server, family="v4"):
@@ -62,7 +62,7 @@ def test_connect_tells_success_and_failure(peers, lives):
     assert client.connect("v4", port) == errno.ECONNREFUSED
     ok, = until(life, lambda r: r["rport"] == sport)
     no, = until(life, lambda r: r["rport"] == port)
-    assert (ok["event"], ok["pid"], ok["comm"], ok["lport"], ok["error"]) == ("connect", client.pid, "a-client", cport, 0)
+    assert (ok["event"], ok["pid"], ok["comm"], ok["lport"], ok["error"]) == ("connect", client.pid, "b-client", cport, 0)
     assert ok["connect_ns"] > 0
     assert (no["event"], no["pid"], no["error"]) == ("failed", client.pid, errno.ECONNREFUSED)
 
@@ -70,7 +70,7 @@ def test_connect_tells_success_and_failure(peers, lives):
 def test_accept_names_the_process_that_has_the_connection(peers, lives):
     """While it is open and idle, for a worker that took it from its master's listener."""
     life = lives(verb="accept")
-    client, worker, master = peers("a-client"), peers("worker"), peers("master")
+    client, worker, master = peers("b-client"), peers("worker"), peers("master")
     sport = master.listen("v4")
     master.give("listener")
     worker.take("listener")
@@ -129,7 +129,7 @@ def test_retrans_and_drop(peers, netns, lives):
 
 
 def test_drop_names_the_closed_port(peers, lives):
-    drop, client, free = lives(verb="drop"), peers("a-client"), peers("nobody")
+    drop, client, free = lives(verb="drop"), peers("b-client"), peers("nobody")
     port = free.listen("v4")
     free.kill()
     assert client.connect("v4", port) == errno.ECONNREFUSED
@@ -145,7 +145,7 @@ def ctl(*words, check=True):
     return p
 
 
-@pytest.mark.parametrize("by,key", [("comm", "a-client"), ("port", None), ("raddr/24", "127.0.0.0/24"), ("service", None)])
+@pytest.mark.parametrize("by,key", [("comm", "b-client"), ("port", None), ("raddr/24", "127.0.0.0/24"), ("service", None)])
 def test_histograms_are_counted_in_the_kernel(peers, netns, lives, by, key):
     client, server = pair(peers)
     life = lives("--hist", "bytes", "by", by, "--port", "1-65535", "--netns", netns)
@@ -178,7 +178,7 @@ def test_histogram_as_text(peers, netns):
     closed(client, server)
     p.send_signal(signal.SIGINT)
     out, _ = p.communicate(timeout=PATIENCE)
-    assert "comm = a-client: 1, average" in out and re.search(r"\.\. +\S+ +1 \|#{40}", out)
+    assert "comm = b-client: 1, average" in out and re.search(r"\.\. +\S+ +1 \|#{40}", out)
 
 
 @pytest.mark.parametrize("words,message", [
@@ -197,7 +197,7 @@ def test_rtt_of_open_and_ended_sessions(peers, netns):
     client, server = pair(peers)
     connected(client, server)
     send(client, server, 100)
-    out = json.loads(ctl("rtt", "-j", "-d", "1", "--comm", "a-client", "--netns", netns, "by", "raddr/8").stdout)
+    out = json.loads(ctl("rtt", "-j", "-d", "1", "--comm", "b-client", "--netns", netns, "by", "raddr/8").stdout)
     h, = out["histograms"]
     assert (h["value"], h["unit"], h["key"]) == ("rtt", "us", "127.0.0.0/8") and h["count"] >= 1 and h["sum"] > 0
 
@@ -210,7 +210,7 @@ def test_top_tells_rates(peers, lives, by):
     send(client, server, 3_000_000)
     found = until(life, lambda r: r["pid"] == client.pid and r["tx_bytes_per_s"] > 0)
     assert by == "process" or (found[0]["lport"], found[0]["rport"]) == (cport, sport)
-    assert found[0]["comm"] == "a-client" and 1_000_000 < sum(r["tx_bytes_per_s"] for r in found) < 6_000_000
+    assert found[0]["comm"] == "b-client" and 1_000_000 < sum(r["tx_bytes_per_s"] for r in found) < 6_000_000
 
 
 def test_synbl_tells_who_waits(peers, netns):
@@ -266,17 +266,17 @@ def test_times_limited_by_the_peers_window(peers, lives):
 
 
 FILTERS = {
-    "pid": lambda c, s, ports: ["--pid", str(c.pid)], "comm": lambda c, s, ports: ["--comm", "a-client"],
+    "pid": lambda c, s, ports: ["--pid", str(c.pid)], "comm": lambda c, s, ports: ["--comm", "b-client"],
     "lport": lambda c, s, ports: ["--lport", f"1,{ports[0]}-{ports[0]}"], "rport": lambda c, s, ports: ["--rport", str(ports[1])],
     "both ports": lambda c, s, ports: ["--rport", str(ports[1]), "--lport", "1024-65535"],
 }
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_filters_choose_the_client(peers, lives, name):
+def test_filters_choose_the_client(peers, lives, netns, name):
     client, server = pair(peers)
     ports = connected(client, server)
-    life = lives(*FILTERS[name](client, server, ports), "--totals")
+    life = lives(*FILTERS[name](client, server, ports), "--netns", netns, "--totals")
     closed(client, server)
     assert life.wait(*ports)["pid"] == client.pid
     assert life.stop()[0] == 0
@@ -332,7 +332,7 @@ def datapath():
 
 def test_session_has_its_flows_rule_and_the_flow_its_owners(datapath, peers, lives):
     lab = datapath
-    client, server = peers("a-client", lab.ns("a")), peers("b-server", lab.ns("b"))
+    client, server = peers("b-client", lab.ns("a")), peers("b-server", lab.ns("b"))
     server.listen("v4", "10.3.0.2", 5001)
     life = lives("--flow", "--rport", "5001", "--run-dir", lab.run_dir)
     cport = -client.connect("v4", 5001, "10.3.0.2")
@@ -340,7 +340,7 @@ def test_session_has_its_flows_rule_and_the_flow_its_owners(datapath, peers, liv
     send(client, server, 100)
     rule, = [r for r in lab.ctl_json("rule", "list")["rules"] if "5001" in r["text"]]
     flow, = [f for f in lab.flows("--owner") if f["dport"] == 5001]
-    assert (flow["src_pid"], flow["src_comm"], flow["dst_pid"], flow["dst_comm"]) == (client.pid, "a-client", server.pid, "b-server")
+    assert (flow["src_pid"], flow["src_comm"], flow["dst_pid"], flow["dst_comm"]) == (client.pid, "b-client", server.pid, "b-server")
     closed(client, server)
     r = life.wait(cport, 5001)
     assert (r["rule"], r["rule_text"], r["service"], r["backend"]) == (rule["id"], rule["text"], None, None)
