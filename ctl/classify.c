@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* classify: the datapath's walk over the compiled tables, in user space. */
+#include <endian.h>
 #include <string.h>
 #include "../maps/limit.h"
 #include "../maps/mark.h"
@@ -200,7 +201,8 @@ bool compiled_scan(uint32_t *entry, const struct compiled *compiled, int chain, 
 	else if (p.family == 4 && c->scans & FILTER_TREE4)
 		*entry = scan_tree4(c, p.saddr[0] | p.daddr[0] >> 32, numbers, FILTER_MEDIUM);
 	else if (p.family == 6 && c->scans & FILTER_SCAN6)
-		*entry = scan6(s->v6, p.saddr, p.daddr, numbers);
+		*entry = scan6(s->v6, (__u64[]){ htobe64(p.saddr[0]), htobe64(p.saddr[1]) }, (__u64[]){ htobe64(p.daddr[0]), htobe64(p.daddr[1]) },
+			       numbers);
 	else
 		return false;
 	return true;

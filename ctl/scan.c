@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* scan: the rows of a short chain as records that are compared one after the other. */
+#include <endian.h>
 #include <string.h>
 #include "scan.h"
 
@@ -46,9 +47,11 @@ static void write_record6(struct filter_scan6 *to, const struct part *p)
 	mask_words(to->mask, p->slength);
 	mask_words(to->mask + 2, p->dlength);
 	for (int i = 0; i < 2; i++) {
-		to->value[i] = p->saddr[i] & to->mask[i];
-		to->value[2 + i] = p->daddr[i] & to->mask[2 + i];
+		to->value[i] = htobe64(p->saddr[i] & to->mask[i]);
+		to->value[2 + i] = htobe64(p->daddr[i] & to->mask[2 + i]);
 	}
+	for (int i = 0; i < 4; i++)
+		to->mask[i] = htobe64(to->mask[i]);
 	write_numbers(&to->rule, p);
 }
 

@@ -236,7 +236,7 @@ struct filter_scan4 {
 
 struct filter_scan6 {
 	struct filter_scan rule;
-	__u64 mask[4], value[4];	/* source, destination, high words first */
+	__u64 mask[4], value[4];	/* source, destination, as on the wire */
 };
 
 struct filter_scans {

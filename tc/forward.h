@@ -13,24 +13,24 @@ static __always_inline int encapsulate(struct __sk_buff *skb, struct pkt *p, con
 {
 	__u8 proto = outer_proto(p->family);
 	__u32 at = sizeof(struct ethhdr);
+	union {			/* one place for both, written by words */
+		struct ipv4_wire v4;
+		struct ipv6_wire v6;
+		__u64 word[sizeof(struct ipv6_wire) / 8];
+	} outer;
 
 	if (p->l3 != at)	/* a second tag stands in the bytes */
 		return -1;
 	if (b->family == 4) {
-		struct ipv4_wire ip __attribute__((aligned(8)));		/* written by words */
-
-		outer_ipv4(&ip, *(__be32 *)n->source, *(__be32 *)b->addr, p->total, p->tos, proto);
-		if (bpf_skb_adjust_room(skb, sizeof(ip), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4))
+		outer_ipv4(&outer.v4, *(__be32 *)n->source, *(__be32 *)b->addr, p->total, p->tos, proto);
+		if (bpf_skb_adjust_room(skb, sizeof(outer.v4), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4))
 			return -1;
-		return bpf_skb_store_bytes(skb, at, &ip, sizeof(ip), 0);
-	} else {
-		struct ipv6_wire ip __attribute__((aligned(8)));
-
-		outer_ipv6(&ip, n->source, b->addr, p->total, p->tos, proto);
-		if (bpf_skb_adjust_room(skb, sizeof(ip), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
-			return -1;
-		return bpf_skb_store_bytes(skb, at, &ip, sizeof(ip), 0);
+		return bpf_skb_store_bytes(skb, at, &outer.v4, sizeof(outer.v4), 0);
 	}
+	outer_ipv6(&outer.v6, n->source, b->addr, p->total, p->tos, proto);
+	if (bpf_skb_adjust_room(skb, sizeof(outer.v6), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
+		return -1;
+	return bpf_skb_store_bytes(skb, at, &outer.v6, sizeof(outer.v6), 0);
 }
 
 /* *action: what the program returns when the verdict is REDIRECT. */

@@ -148,29 +148,40 @@ static __always_inline int classify(PARSE_CONTEXT *ctx, struct pkt *p, struct fi
 	return none;
 }
 
+static __always_inline __u64 filter_numbers(const struct pkt *p)
+{
+	return p->flags & PKT_PORTS ? scan_numbers(bpf_ntohs(p->sport), bpf_ntohs(p->dport), p->proto) : scan_numbers(SCAN_ANY, SCAN_ANY, p->proto);
+}
+
+/* The records of a chain in small memory. */
+static __always_inline const struct filter_scans *filter_scans(const struct filter_chain *c)
+{
+	const struct filter_scans *s = (const void *)c + FILTER_SCAN_AT;
+
+	asm volatile("" : "+r"(s));	/* and not before c is known to be there */
+	return s;
+}
+
+/* A function of its own: kept inline, four words of addresses would take stack, of which programs at tc have none left. */
+__noinline int filter_scan6(const struct pkt *p, __u32 chain)
+{
+	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL);
+
+	return p && c ? scan6(filter_scans(c)->v6, p->saddr.w, p->daddr.w, filter_numbers(p)) : 0;
+}
+
 /* The entry that a chain of plain rules has for the packet, without tables and notes. 0: the chain or the packet is another one. */
 static __always_inline __u32 filter_scan(const struct pkt *p, __u32 chain)
 {
 	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL), *m = c ? 0 : filter_memory(chain, FILTER_MEDIUM);
-	__u64 addresses = (__u64)bpf_ntohl(p->saddr.v4) << 32 | bpf_ntohl(p->daddr.v4), numbers;
-	const struct filter_scans *s;
 
-	numbers = p->flags & PKT_PORTS ? scan_numbers(bpf_ntohs(p->sport), bpf_ntohs(p->dport), p->proto) : scan_numbers(SCAN_ANY, SCAN_ANY, p->proto);
-	if (m)
-		return p->family == 4 && m->scans & FILTER_TREE4 ? scan_tree4(m, addresses, numbers, FILTER_MEDIUM) : 0;
+	if (p->family == 4 && m && m->scans & FILTER_TREE4)
+		return scan_tree4(m, (__u64)bpf_ntohl(p->saddr.v4) << 32 | bpf_ntohl(p->daddr.v4), filter_numbers(p), FILTER_MEDIUM);
 	if (!c || !c->scans)
 		return 0;
-	s = (const void *)c + FILTER_SCAN_AT;
-	asm volatile("" : "+r"(s));	/* and not before c is known to be there */
 	if (p->family == 4 && c->scans & FILTER_SCAN4)
-		return scan4(s->v4, addresses, numbers);
-	if (p->family == 6 && c->scans & FILTER_SCAN6) {
-		__u64 saddr[] = { bpf_be64_to_cpu(p->saddr.w[0]), bpf_be64_to_cpu(p->saddr.w[1]) };
-		__u64 daddr[] = { bpf_be64_to_cpu(p->daddr.w[0]), bpf_be64_to_cpu(p->daddr.w[1]) };
-
-		return scan6(s->v6, saddr, daddr, numbers);
-	}
-	return 0;
+		return scan4(filter_scans(c)->v4, (__u64)bpf_ntohl(p->saddr.v4) << 32 | bpf_ntohl(p->daddr.v4), filter_numbers(p));
+	return p->family == 6 && c->scans & FILTER_SCAN6 ? filter_scan6(p, chain) : 0;
 }
 
 /* What rule `entry` says of the packet. */
@@ -202,6 +213,7 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	if (!k)
 		return drop(p, DROP_INTERNAL);
 	k->chain = active_slot(active) << 1 | chain;
+	k->scanned = entry;
 	k->present = 0;
 	KEY_PAIR(k, packets, bytes) = p->packets | (__u64)(p->ip_bytes ? p->ip_bytes : p->len) << 32;
 	KEY_PAIR(k, position, from) = ~0u;
@@ -210,8 +222,8 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	filter_key_core(k, p);
 	if (classify(ctx, p, k, f, q))
 		return drop(p, DROP_INTERNAL);
-	if (entry)
-		k->found = entry;
+	if (has(FEATURE_MUTE) && k->scanned)
+		k->found = k->scanned;
 	p->cacheable = k->cacheable && !(k->found & RULE_VARIANT_BIT);
 	if (says(k->noted, ~0u) || says(k->found, RULE_LOG_BIT)) {
 		p->marked = k->marked;

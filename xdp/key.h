@@ -45,7 +45,7 @@ struct filter_key {
 	__u32 lone;		/* row of the only further field, 0: there are others */
 	struct filter_walk walk;
 	__u32 word;		/* filter_extra()'s */
-	__u32 pad;
+	__u32 scanned;		/* entry that scan.h has found, 0: none; here, since there is no stack for it */
 	__u32 position;		/* of the rule found */
 	__u32 from;		/* rules before are passed by */
 	__u32 found;		/* its entry; 0: none yet */

@@ -35,13 +35,18 @@ static __always_inline __u32 scan4(const struct filter_scan4 *r, __u64 addresses
 	return scan_entry(&r->rule);
 }
 
+/* Addresses as on the wire. */
+static __always_inline __u64 scan_differs6(const struct filter_scan6 *r, const __u64 *saddr, const __u64 *daddr, __u64 numbers)
+{
+	return ((saddr[0] & r->mask[0]) ^ r->value[0]) | ((saddr[1] & r->mask[1]) ^ r->value[1]) | ((daddr[0] & r->mask[2]) ^ r->value[2]) |
+	       ((daddr[1] & r->mask[3]) ^ r->value[3]) | scan_outside(&r->rule, numbers);
+}
+
 static __always_inline __u32 scan6(const struct filter_scan6 *r, const __u64 *saddr, const __u64 *daddr, __u64 numbers)
 {
 	UNROLLED
-	for (int i = 0; i < FILTER_SCAN_MOST; i++, r++)
-		if (!(((saddr[0] & r->mask[0]) ^ r->value[0]) | ((saddr[1] & r->mask[1]) ^ r->value[1]) | ((daddr[0] & r->mask[2]) ^ r->value[2]) |
-		      ((daddr[1] & r->mask[3]) ^ r->value[3]) | scan_outside(&r->rule, numbers)))
-			break;
+	for (int i = 0; i < FILTER_SCAN_MOST && scan_differs6(r, saddr, daddr, numbers); i++)
+		r++;
 	return scan_entry(&r->rule);
 }
 

@@ -57,7 +57,7 @@ static __always_inline void walk_on(struct filter_key *k, struct filter_walk *w,
 	if (entry & (RULE_ID_MASK | RULE_VARIANT_BIT))
 		k->cacheable = 0;
 	if (entry & RULE_ID_MASK)
-		rule_add(entry & RULE_ID_MASK, k->packets, k->bytes);
+		RULE_ADD(entry & RULE_ID_MASK, k->packets, k->bytes);
 	if (!leap)
 		return;
 	k->from = leap;
