@@ -281,7 +281,9 @@ static __always_inline __u64 set_word(const __u32 *slot)
 /* 0: there is no such set. */
 static __always_inline int set_open(struct filter_key *k)
 {
-	k->query.word = set_word(&k->lookup.slot);
+	__u32 slot = k->lookup.slot;	/* on the stack: 6.1 takes no other memory of ours for a key */
+
+	k->query.word = set_word(&slot);
 	k->query.found = k->query.place = 0;
 	return !!k->query.word;
 }

@@ -22,9 +22,12 @@ struct set_query {
  * among sixteen it stands nobody can foresee. */
 static __always_inline __u32 set4_bits(const void *m, __u32 bucket, __u32 want, __u32 size)
 {
-	const __u64 *b = words_at(m, SET_BLOCKS4 + (__u64)bucket * 8, 8, size);
 	__u64 tags = 0x0000ffff0000ffffull, carry = 0x0001000000010000ull, both = (__u64)want << 32 | want, found = 0;
+	__u64 at = SET_BLOCKS4 + (__u64)bucket * 8;
+	const __u64 *b;
 
+	asm volatile("" : "+r"(at));	/* clang knows that it is inside and would leave the mask out, which 6.1 asks for */
+	b = words_at(m, at, 8, size);
 	asm volatile("" : "+r"(tags), "+r"(carry), "+r"(both));	/* stay in registers, */
 	for (int i = 0; i < SET_WAYS4 / 2; i++) {
 		/* 0x10000 less what differs keeps its bit 16 only where nothing does */
