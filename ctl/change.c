@@ -29,7 +29,7 @@ struct changing {
 	int chain;
 };
 
-/* Keys and services are as they were; rings and backends are those in force. */
+/* Services are as they were; rings and backends are those in force. */
 static int carry(const char *map, uint32_t to)
 {
 	size_t size;
@@ -105,8 +105,6 @@ static int write_slot(const struct changing *c)
 		err = fresh_counter("rule_counts", sizeof(struct rule_count), &r->id, 1) || fresh_limits(&r->id, !!r->limit.rate);
 	if (!err)
 		err = carry("service_keys", c->slot);
-	if (!err)
-		err = carry("services", c->slot);
 	return err;
 }
 

@@ -90,18 +90,16 @@ static int write_text(const struct config *c, uint64_t number)
 
 struct service_tables {
 	struct service_bucket *keys;
-	struct service_entry *services;
-	struct ring_chunk *rings;
+	uint16_t *rings;
 	struct backend_entry *backends;
-	size_t keys_size, services_size, rings_size, backends_size;
+	size_t keys_size, rings_size, backends_size;
 };
 
 static int tables_open(struct service_tables *t)
 {
 	memset(t, 0, sizeof(*t));
 	t->keys = run_map_memory("service_keys", true, &t->keys_size);
-	t->services = t->keys ? run_map_memory("services", true, &t->services_size) : NULL;
-	t->rings = t->services ? run_map_memory("rings", true, &t->rings_size) : NULL;
+	t->rings = t->keys ? run_map_memory("rings", true, &t->rings_size) : NULL;
 	t->backends = t->rings ? run_map_memory("backends", true, &t->backends_size) : NULL;
 	return t->backends ? 0 : EXIT_FAILED;
 }
@@ -110,8 +108,6 @@ static void tables_close(struct service_tables *t)
 {
 	if (t->keys)
 		munmap(t->keys, t->keys_size);
-	if (t->services)
-		munmap(t->services, t->services_size);
 	if (t->rings)
 		munmap(t->rings, t->rings_size);
 	if (t->backends)
@@ -129,12 +125,12 @@ static void wide_address(const struct address *a, __u64 w[2])
 	memcpy(w, b, 16);
 }
 
-/* Put a key in its bucket or the neighbour's; a key that is there already stays. */
-static int key_add(struct service_bucket *half, const struct address *a, __be16 port, uint8_t proto, uint32_t service)
+/* Put the key, whose ring is filled in, in its bucket or the neighbour's; a key that is there already stays. */
+static int key_add(struct service_bucket *half, const struct address *a, __be16 port, uint8_t proto, struct service_key k)
 {
-	struct service_key k = { .port_proto = (__u32)port << 16 | proto << 8 | 1, .service = service };
 	uint32_t b;
 
+	k.port_proto = (__u32)port << 16 | proto << 8 | 1;
 	wide_address(a, k.addr);
 	b = service_hash(k.addr[0], k.addr[1], k.port_proto) & (SERVICE_BUCKETS - 1);
 	for (int n = 0; n < 2 * SERVICE_WAYS; n++) {
@@ -150,18 +146,16 @@ static int key_add(struct service_bucket *half, const struct address *a, __be16 
 	return fail(EXIT_FAILED, "too many services share a place in the service table (limit about %d listens)", SERVICE_BUCKETS);
 }
 
-static void write_ring(struct ring_chunk *rings, struct service_entry *e, const struct service *s, uint32_t base)
+static struct service_key write_ring(uint16_t *rings, const struct service *s, uint32_t chunk)
 {
 	uint32_t size = ring_size(s->n_backends);
 	uint16_t *ring = must(malloc(size * sizeof(*ring)));
 	int takers = ring_build(ring, size, s->backends, s->n_backends);
 
-	e->chunk = base;
-	e->mask = size - 1;
-	e->empty = !takers;
-	for (uint32_t i = 0; takers && i < size; i++)
-		rings[base + i / RING_CHUNK].slot[i % RING_CHUNK] = s->backends[ring[i]].slot;
+	for (uint32_t i = 0; i < size; i++)
+		rings[chunk * RING_CHUNK + i] = takers ? s->backends[ring[i]].slot : 0;
 	free(ring);
+	return (struct service_key){ .ring = chunk * RING_CHUNK, .mask = size - 1 };
 }
 
 static void write_backends(struct backend_entry *table, const struct service *s, uint32_t epoch)
@@ -190,12 +184,13 @@ static int write_services(struct service_tables *t, const struct config *c, cons
 	for (int i = 0; i < c->n_services && !err; i++) {
 		const struct service *s = &c->services[i];
 
-		write_ring(t->rings, &t->services[slot * MAX_SERVICES + i], s, ids->ring[i]);
+		struct service_key k = write_ring(t->rings, s, ids->ring[i]);
+
 		write_backends(t->backends, s, epoch);
 		for (int l = 0; l < s->n_listens && !err; l++) {
-			err = key_add(half, &s->listens[l].addr, htobe16(s->listens[l].port), s->listens[l].proto, i);
+			err = key_add(half, &s->listens[l].addr, htobe16(s->listens[l].port), s->listens[l].proto, k);
 			if (!err)
-				err = key_add(half, &s->listens[l].addr, 0, 0, i);
+				err = key_add(half, &s->listens[l].addr, 0, 0, k);
 		}
 	}
 	return err;

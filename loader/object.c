@@ -50,7 +50,7 @@ static int set_sizes(struct bpf_object *o, const struct datapath *d)
 static bool is_configuration(const char *map)
 {
 	static const char *const names[] = {
-		"datapath", "control", "interfaces", "filter_small", "filter_medium", "filter_large", "service_keys", "services",
+		"datapath", "control", "interfaces", "filter_small", "filter_medium", "filter_large", "service_keys",
 		"set_slots", "set_64k", "set_1m", "set_16m", "set_64m", "set_256m", "rings", "backends",
 	};
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* service: virtual address, protocol and port → ring of backends → backend. ctl writes the half of `service_keys` and `services`
- * whose slot is not in force, ring chunks that no service in force uses, and backend entries before a ring names them; the programs
- * read. `next_hops` is each CPU's cache of the kernel's route and neighbour, `fragments` remembers which backend the first fragment
+/* service: virtual address, protocol and port → ring of backends → backend. ctl writes the half of `service_keys` whose slot is not in
+ * force, ring chunks that no service in force uses, and backend entries before a ring names them; the programs read. Each of these is one value of a map,
+ * so that places in it are numbers in registers: a key of a map is written to memory and read again. `next_hops` is each CPU's cache of the kernel's route and neighbour, `fragments` remembers which backend the first fragment
  * of a datagram went to; both are the programs' own. */
 #pragma once
 #include <linux/types.h>
 
 #define SERVICE_BUCKETS 4096	/* a slot */
 #define SERVICE_WAYS 4
-#define MAX_SERVICES 1024	/* a slot */
+#define MAX_SERVICES 1024
 #define MAX_BACKENDS 16384	/* slots from 1; 0: no backend */
 #define RING_CHUNK 4096		/* slots of one chunk */
 #define RING_CHUNKS 4096
@@ -21,24 +21,22 @@
 struct service_key {
 	__u64 addr[2];		/* IPv4 as ::ffff:a.b.c.d, wire order */
 	__u32 port_proto;	/* port (wire order) << 16 | protocol << 8 | 1; 0: empty */
-	__u32 service;		/* index in `services` of this slot */
+	__u32 mask;		/* ring slots - 1 */
+	__u32 ring;		/* first slot in `rings`, a chunk's; a ring's chunks are contiguous */
+	__u32 pad;
 };
 
 struct service_bucket {
 	struct service_key way[SERVICE_WAYS];
-	__u64 pad[4];
 };
 _Static_assert(sizeof(struct service_bucket) == 128, "two cache lines");
 
-struct service_entry {
-	__u32 chunk;		/* of `rings`, the first; a ring's chunks are contiguous */
-	__u32 mask;		/* ring slots - 1 */
-	__u32 empty;		/* 1: no backend takes new flows */
-	__u32 pad;
+struct service_table {
+	struct service_bucket bucket[2 * SERVICE_BUCKETS];	/* a half for each slot */
 };
 
-struct ring_chunk {
-	__u16 slot[RING_CHUNK];	/* backend slots */
+struct ring_table {
+	__u16 slot[RING_CHUNKS * RING_CHUNK];	/* backend slots; 0: no backend takes new flows */
 };
 
 enum backend_state { BACKEND_NONE, BACKEND_ACTIVE, BACKEND_DRAINING };
@@ -54,6 +52,10 @@ struct backend_entry {
 	__u64 pad2;
 };
 
+struct backend_table {
+	struct backend_entry entry[MAX_BACKENDS];
+};
+
 struct backend_count {		/* per CPU; the programs write, ctl sums and zeroes before reuse of a slot */
 	__u64 packets, bytes, flows;
 };
@@ -63,10 +65,10 @@ struct next_hop {
 	__u32 jiffies;		/* when it was looked up, low 32 bits */
 	__u32 epoch;		/* of the backend */
 	__u32 ifindex;
-	__u8 mac[12];		/* destination, source; copied as words */
 	__u16 mtu;		/* of the route */
 	__u8 status;		/* enum next_hop_status */
 	__u8 pad;
+	__u8 mac[12];		/* destination, source; copied as words */
 	__u8 source[16];	/* the host's address on that route, for the outer header; copied as words */
 	__u8 pad2[20];
 };
@@ -113,10 +115,9 @@ static inline __attribute__((always_inline)) __u32 service_hash(__u64 a0, __u64 
 		__uint(pinning, LIBBPF_PIN_BY_NAME); \
 	} map SEC(".maps")
 
-SERVICE_MAP(service_keys, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, 2 * SERVICE_BUCKETS, struct service_bucket);
-SERVICE_MAP(services, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, 2 * MAX_SERVICES, struct service_entry);
-SERVICE_MAP(rings, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, RING_CHUNKS, struct ring_chunk);
-SERVICE_MAP(backends, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, MAX_BACKENDS, struct backend_entry);
+SERVICE_MAP(service_keys, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, 1, struct service_table);
+SERVICE_MAP(rings, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, 1, struct ring_table);
+SERVICE_MAP(backends, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, 1, struct backend_table);
 SERVICE_MAP(backend_counts, BPF_MAP_TYPE_PERCPU_ARRAY, 0, MAX_BACKENDS, struct backend_count);
 SERVICE_MAP(next_hops, BPF_MAP_TYPE_PERCPU_ARRAY, 0, MAX_BACKENDS, struct next_hop);
 SERVICE_MAP(fragments, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, FRAGMENT_SLOTS, struct fragment);

@@ -36,7 +36,7 @@ static __always_inline int encapsulate(struct __sk_buff *skb, struct pkt *p, con
 /* *action: what the program returns when the verdict is REDIRECT. */
 static __always_inline enum verdict stage_forward(struct __sk_buff *skb, struct pkt *p, int *action)
 {
-	struct backend_entry *b = bpf_map_lookup_elem(&backends, &p->backend);
+	const struct backend_entry *b = backend_of(p->backend);
 	struct next_hop *n = bpf_map_lookup_elem(&next_hops, &p->backend);
 	struct bpf_redir_neigh to = {};
 	int why;

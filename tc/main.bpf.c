@@ -10,9 +10,9 @@
 #include "forward.h"
 #include "reject.h"
 
-static __always_inline enum verdict stage_parse(struct __sk_buff *skb, struct pkt *p, struct quote *q)
+static __always_inline enum verdict stage_parse(struct __sk_buff *skb, struct pkt *p)
 {
-	int why = skb_parse(skb, p, q);
+	int why = skb_parse(skb, p);
 
 	return why ? drop(p, why) : NEXT;
 }
@@ -83,7 +83,7 @@ static __always_inline int pipeline(struct __sk_buff *skb, struct decision_conte
 	int action = TC_ACT_UNSPEC;
 	enum verdict v;
 
-	v = stage_parse(skb, &p, &d->quote);
+	v = stage_parse(skb, &p);
 	if (v == NEXT)
 		v = stage_decide(skb, &p, &r, d, active, chain);
 	if (p.marked)

@@ -3,6 +3,7 @@
  * from gso_segs; skb->wire_len is right at egress only. The outermost VLAN tag may have been taken out of the bytes. */
 #pragma once
 #include "../xdp/parse.h"
+#include "../xdp/quote.h"
 #include "../xdp/program.h"
 
 #define HEADERS_WANTED 192	/* linear bytes asked for when an skb has fewer */
@@ -56,12 +57,14 @@ static __always_inline void skb_segments(struct __sk_buff *skb, struct pkt *p)
 	p->ip_bytes += more * (p->payload - p->l3);
 }
 
-static __always_inline int skb_parse(struct __sk_buff *skb, struct pkt *p, struct quote *q)
+static __always_inline int skb_parse(struct __sk_buff *skb, struct pkt *p)
 {
-	int why;
+	__u32 packets = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	int why = 0;
 
 	skb_linear(skb);
-	why = parse_frame(skb, p, q, skb->len, skb->gso_segs > 1 ? skb->gso_segs : 1);
+	if (parse_plain(skb, p, skb->len, packets))
+		why = parse_any(skb, p, packet_quote(), skb->len, packets);
 	skb_vlan(skb, p);
 	skb_segments(skb, p);
 	return why;

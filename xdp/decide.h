@@ -15,7 +15,6 @@ struct decision_context {
 	__u32 chain;
 	__u32 pad;
 	struct flow_key key;	/* of an IP packet, when flows are on */
-	struct quote quote;	/* PKT_QUOTE */
 };
 
 /* What stage_decide() leaves for stage_count(). */
@@ -43,13 +42,14 @@ static __always_inline int backend_per_packet(const struct pkt *p)
 }
 
 /* Every stage, for a packet whose flow has no say. */
-static __always_inline enum verdict decide_stages(PARSE_CONTEXT *ctx, struct pkt *p, struct decision_context *d, __u64 active, __u32 chain,
-						  struct flow *f)
+static __always_inline enum verdict decide_stages(PARSE_CONTEXT *ctx, struct pkt *p, __u64 active, __u32 chain, struct flow *f)
 {
-	enum verdict v = stage_filter(ctx, p, active, chain, f, &d->quote);
+	enum verdict v = stage_filter(ctx, p, active, chain, f);
 
+	if (!has(FEATURE_BALANCE))
+		return v;
 	if (v == NEXT && chain == CHAIN_INGRESS)
-		v = stage_service(p, &d->quote, active);
+		v = stage_service(p, active);
 	if (v == NEXT && p->backend && p->flags & PKT_FRAGMENT && !(p->flags & PKT_LATER_FRAGMENT))
 		fragment_note(p);
 	return v;
@@ -68,7 +68,7 @@ __noinline int decide_anew(PARSE_CONTEXT *ctx, struct pkt *p, struct decision_co
 		if (d->chain == CHAIN_INGRESS && backend_alive(decision_backend(d->was, p->direction)))
 			p->backend = decision_backend(d->was, p->direction);
 	}
-	return decide_stages(ctx, p, d, d->active, d->chain, f);
+	return decide_stages(ctx, p, d->active, d->chain, f);
 }
 
 /* Count the packet in its flow, or open one, and remember what was decided. */
@@ -120,13 +120,16 @@ static __always_inline enum verdict stage_decide(PARSE_CONTEXT *ctx, struct pkt 
 	struct flow *f = 0;
 
 	r->known = 0;
-	if (has(FEATURE_FLOWS) && p->family == 4) {
+	r->flow = 0;
+	if (!has(FEATURE_FLOWS))	/* no call: it costs as much as all of the balancer */
+		return decide_stages(ctx, p, active, chain, 0);
+	if (p->family == 4) {
 		flow_key4(k, &p->saddr, &p->daddr, p->sport, p->dport, p->proto, flow_key_tags(p));
 		p->direction = k->direction;
 		f = flow4_find(k);
 		if (f)
 			r->known = decide_by_flow(p, k, f, (__u64 *)f - 2, chain, active);
-	} else if (has(FEATURE_FLOWS) && p->family == 6) {
+	} else if (p->family == 6) {
 		flow_key6(k, &p->saddr, &p->daddr, p->sport, p->dport, p->proto, flow_key_tags(p));
 		p->direction = k->direction;
 		f = flow6_find(k);
@@ -136,8 +139,6 @@ static __always_inline enum verdict stage_decide(PARSE_CONTEXT *ctx, struct pkt 
 	r->flow = f;
 	if (r->known)
 		return NEXT;
-	if (!has(FEATURE_FLOWS))	/* no call: it costs as much as all of the balancer */
-		return decide_stages(ctx, p, d, active, chain, 0);
 	d->active = active;
 	d->chain = chain;
 	return decide_anew(ctx, p, d, f);

@@ -79,7 +79,7 @@ static __always_inline int is_lone(__u64 fields)
 
 /* What is not in every chain: values, answers of sets, and the rows that they lead to. One branch away from those that do without. */
 static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, const struct filter_chain *c, struct flow *f,
-					   struct quote *q, __u32 size)
+					   __u32 size)
 {
 	k->lone = 0;
 	if (size == FILTER_SMALL && c->lone.family && is_lone(c->fields & ~FIELDS_CORE)) {
@@ -90,7 +90,7 @@ static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, st
 	if ((c->fields | c->keys) & FIELDS_PARSED)
 		filter_key_extra(ctx, k, p, c->fields | c->keys);
 	if (c->fields & FIELD_BIT(FIELD_CT_STATE))
-		state_read(p, k, f, q);
+		state_read(p, k, f);
 	if (c->fields & FIELDS_READ) {
 		__builtin_memcpy(k->raw, c->raw, sizeof(k->raw));
 		field_read(ctx, p, k, c->fields);
@@ -111,7 +111,7 @@ static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, st
 
 /* 0 and k->found, -1 when a table is missing; 1 when the chain's memory is of another size. No functions of their own: a call takes as long as half of what ten
  * rules take, and some stack, of which programs at tc have none left. Every packet gets an answer: the policy where no rule matches. */
-static __always_inline int classify_by(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, struct flow *f, struct quote *q, __u32 size)
+static __always_inline int classify_by(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, struct flow *f, __u32 size)
 {
 	const struct filter_chain *c = filter_memory(k->chain, size);
 	long n;
@@ -120,7 +120,7 @@ static __always_inline int classify_by(PARSE_CONTEXT *ctx, struct pkt *p, struct
 		return 1;
 	k->size = size;
 	if (asks(c, ~FIELDS_CORE))
-		filter_further(ctx, p, k, c, f, q, size);
+		filter_further(ctx, p, k, c, f, size);
 	core_rows(k, c, size);
 	walk_begin(&k->walk, c->summary, c->words);
 	for (int i = 0; i < QUICK_STEPS && size != FILTER_LARGE; i++)	/* whose walk takes a multiple of a call anyway; the stack is short */
@@ -137,14 +137,14 @@ done:
 }
 
 /* First match of k->chain. */
-static __always_inline int classify(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, struct flow *f, struct quote *q)
+static __always_inline int classify(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, struct flow *f)
 {
-	int none = classify_by(ctx, p, k, f, q, FILTER_SMALL);
+	int none = classify_by(ctx, p, k, f, FILTER_SMALL);
 
 	if (none > 0)
-		none = classify_by(ctx, p, k, f, q, FILTER_MEDIUM);
+		none = classify_by(ctx, p, k, f, FILTER_MEDIUM);
 	if (none > 0)
-		none = classify_by(ctx, p, k, f, q, FILTER_LARGE);
+		none = classify_by(ctx, p, k, f, FILTER_LARGE);
 	return none;
 }
 
@@ -196,9 +196,9 @@ static __always_inline enum verdict filter_decided(struct pkt *p, __u32 entry)
 	return drop(p, p->rule < RULE_FIRST ? DROP_POLICY : p->reject ? DROP_REJECT : DROP_RULE);
 }
 
-/* `f`: the flow of the packet, or NULL; `q`: of an ICMP error. NEXT: accepted, p->rule and p->cacheable say by what and for
+/* `f`: the flow of the packet, or NULL. NEXT: accepted, p->rule and p->cacheable say by what and for
  * how long. */
-static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt *p, __u64 active, __u32 chain, struct flow *f, struct quote *q)
+static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt *p, __u64 active, __u32 chain, struct flow *f)
 {
 	struct filter_key *k;
 	__u32 entry;
@@ -220,7 +220,7 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	KEY_PAIR(k, found, cacheable) = 1ull << 32;
 	k->noted = 0;
 	filter_key_core(k, p);
-	if (classify(ctx, p, k, f, q))
+	if (classify(ctx, p, k, f))
 		return drop(p, DROP_INTERNAL);
 	if (has(FEATURE_MUTE) && k->scanned)
 		k->found = k->scanned;

@@ -6,6 +6,7 @@
 #include "../maps/rule.h"
 #include "program.h"
 #include "account.h"
+#include "quote.h"
 
 struct flow_key {
 	__u64 w[5];		/* IPv4 uses two */
@@ -121,11 +122,12 @@ struct {
 } quoted_scratch SEC(".maps");
 
 /* The flow of the packet that an ICMP error is about; 0: not known. */
-static __always_inline struct flow *flow_quoted(const struct pkt *p, const struct quote *q)
+static __always_inline struct flow *flow_quoted(const struct pkt *p)
 {
 	struct flow_key *k = bpf_map_lookup_elem(&quoted_scratch, &first_element);
+	const struct quote *q = packet_quote();
 
-	if (!k)
+	if (!k || !q)
 		return 0;
 	if (q->family == 4) {
 		flow_key4(k, &q->saddr, &q->daddr, q->sport, q->dport, q->proto, flow_key_tags(p));

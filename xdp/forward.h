@@ -49,8 +49,29 @@ static __noinline int handover_mark(struct xdp_md *ctx, struct pkt *p)
 
 struct link_wire { __u8 mac[12]; __be16 type; };
 
-/* Room for the outer header, with the Ethernet header and its tags moved in front of it. */
-static __always_inline void *make_room(struct xdp_md *ctx, const struct pkt *p, const struct next_hop *n, __u32 size, __be16 type)
+static __always_inline void link_address(void *to, const struct next_hop *n)
+{
+	((word_of_header *)to)[0] = ((const word_of_header *)n->mac)[0];
+	((__u32 *)to)[2] = ((const __u32 *)n->mac)[2];
+}
+
+/* Room for the outer header behind a new Ethernet header without tags. */
+static __always_inline void *make_room(struct xdp_md *ctx, const struct next_hop *n, __u32 size, __be16 type)
+{
+	struct link_wire *eth;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)size))
+		return 0;
+	eth = (void *)(long)ctx->data;
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
+		return 0;
+	link_address(eth, n);
+	eth->type = type;
+	return eth + 1;
+}
+
+/* The same with the packet's tags in front of it. */
+static __always_inline void *make_room_tagged(struct xdp_md *ctx, const struct pkt *p, const struct next_hop *n, __u32 size, __be16 type)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u32 tags[MAX_VLANS] = {};
@@ -70,7 +91,7 @@ static __always_inline void *make_room(struct xdp_md *ctx, const struct pkt *p, 
 	end = (void *)(long)ctx->data_end;
 	if ((void *)(eth + 1) > end)
 		return 0;
-	COPY_WORDS(eth->mac, n->mac, 3);
+	link_address(eth, n);
 #pragma unroll
 	for (int i = 0; i < MAX_VLANS; i++) {
 		if (i >= p->vlans)
@@ -93,12 +114,14 @@ static __always_inline int encapsulate(struct xdp_md *ctx, struct pkt *p, const 
 	void *outer;
 
 	if (b->family == 4) {
-		outer = make_room(ctx, p, n, sizeof(struct ipv4_wire), bpf_htons(ETH_P_IP));
+		outer = p->vlans ? make_room_tagged(ctx, p, n, sizeof(struct ipv4_wire), bpf_htons(ETH_P_IP)) :
+				   make_room(ctx, n, sizeof(struct ipv4_wire), bpf_htons(ETH_P_IP));
 		if (!outer || outer + sizeof(struct ipv4_wire) > (void *)(long)ctx->data_end)
 			return -1;
 		outer_ipv4(outer, *(__be32 *)n->source, *(__be32 *)b->addr, p->total, p->tos, proto);
 	} else {
-		outer = make_room(ctx, p, n, sizeof(struct ipv6_wire), bpf_htons(ETH_P_IPV6));
+		outer = p->vlans ? make_room_tagged(ctx, p, n, sizeof(struct ipv6_wire), bpf_htons(ETH_P_IPV6)) :
+				   make_room(ctx, n, sizeof(struct ipv6_wire), bpf_htons(ETH_P_IPV6));
 		if (!outer || outer + sizeof(struct ipv6_wire) > (void *)(long)ctx->data_end)
 			return -1;
 		outer_ipv6(outer, n->source, b->addr, p->total, p->tos, proto);
@@ -109,7 +132,7 @@ static __always_inline int encapsulate(struct xdp_md *ctx, struct pkt *p, const 
 /* TX, REDIRECT, PASS (the backend is this host, or tc goes on) or DROP. *ifindex: where REDIRECT goes. */
 static __always_inline enum verdict stage_forward(struct xdp_md *ctx, struct pkt *p, __u32 *ifindex)
 {
-	struct backend_entry *b = bpf_map_lookup_elem(&backends, &p->backend);
+	const struct backend_entry *b = backend_of(p->backend);
 	struct next_hop *n = bpf_map_lookup_elem(&next_hops, &p->backend);
 	void *data = (void *)(long)ctx->data;
 
@@ -128,7 +151,7 @@ static __always_inline enum verdict stage_forward(struct xdp_md *ctx, struct pkt
 	if (b->forward == BACKEND_L2) {
 		if (data + 12 > (void *)(long)ctx->data_end)
 			return drop(p, DROP_INTERNAL);
-		COPY_WORDS(data, n->mac, 3);
+		link_address(data, n);
 	} else {
 		if (n->mtu && p->total + outer_size(b->family) > n->mtu)
 			return drop(p, DROP_TOO_BIG);

@@ -38,18 +38,23 @@ static __noinline int parse_buffers(struct xdp_md *ctx, struct pkt *p, struct qu
 
 /* Nearly all frames have one buffer, and asking for the length costs a call: only when the first one seems to end too early, or has no IP header
  * that would tell, the others are looked for. */
-static __always_inline enum verdict stage_parse(struct xdp_md *ctx, struct pkt *p, struct quote *q)
+static __always_inline enum verdict stage_parse(struct xdp_md *ctx, struct pkt *p)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	int why = parse_frame(ctx, p, q, end - data, 1);
+	struct quote *q;
+	int why;
 
+	if (!parse_plain(ctx, p, end - data, 1))
+		return NEXT;
+	q = packet_quote();
+	why = parse_any(ctx, p, q, end - data, 1);
 	if (why || !p->family)
 		why = parse_buffers(ctx, p, q, why);
 	return why ? drop(p, why) : NEXT;
 }
 
 /* Off with the outer header, then parse what was inside. */
-static __always_inline enum verdict stage_decap(struct xdp_md *ctx, struct pkt *p, struct quote *q)
+static __always_inline enum verdict stage_decap(struct xdp_md *ctx, struct pkt *p)
 {
 	__u32 len = p->len, ip_bytes = p->ip_bytes;
 	enum verdict v;
@@ -58,7 +63,7 @@ static __always_inline enum verdict stage_decap(struct xdp_md *ctx, struct pkt *
 		return NEXT;
 	if (decap(ctx, p))
 		return drop(p, DROP_DECAP);
-	v = stage_parse(ctx, p, q);
+	v = stage_parse(ctx, p);
 	p->len = len;
 	p->ip_bytes = ip_bytes;
 	return v;
@@ -66,18 +71,18 @@ static __always_inline enum verdict stage_decap(struct xdp_md *ctx, struct pkt *
 
 static __always_inline int receive(struct xdp_md *ctx)
 {
-	struct decision_context *d = decision_context();
-	__u64 active = active_now();
+	struct decision_context *d = has(FEATURE_FLOWS) ? decision_context() : 0;
+	__u64 active = has(FEATURE_FILTER | FEATURE_BALANCE | FEATURE_FLOWS) ? active_now() : 0;
 	struct pkt p;
 	struct decided r = {};
 	__u32 ifindex = 0;
 	enum verdict v;
 
-	if (!d)
+	if (has(FEATURE_FLOWS) && !d)
 		return XDP_ABORTED;
-	v = stage_parse(ctx, &p, &d->quote);
+	v = stage_parse(ctx, &p);
 	if (v == NEXT)
-		v = stage_decap(ctx, &p, &d->quote);
+		v = stage_decap(ctx, &p);
 	if (v == NEXT)
 		v = stage_decide(ctx, &p, &r, d, active, CHAIN_INGRESS);
 	if (v == NEXT)
@@ -87,7 +92,7 @@ static __always_inline int receive(struct xdp_md *ctx)
 	else
 		log_drop(ctx, &p, HOOK_XDP);
 	account(&p, program.slot, HOOK_XDP, v);
-	if (p.marked && v == PASS && !has(FEATURE_MUTE))
+	if (has(FEATURE_FILTER) && p.marked && v == PASS && !has(FEATURE_MUTE))
 		handover_mark(ctx, &p);
 	switch (v) {
 	case TX:

@@ -388,81 +388,81 @@ static __always_inline int parse(PARSE_CONTEXT *ctx, struct pkt *p, struct quote
 
 /* What nearly all packets are: no VLAN tag, no option, no fragment, TCP or UDP. p is written a word at a time, each once: what a program stores it waits for at its next locked
  * instruction. Everything parse() would say otherwise about is left to it: then -1, and p is not written. */
-static __always_inline int parse_plain(PARSE_CONTEXT *ctx, struct pkt *p, __u32 len, __u32 packets)
+struct plain {			/* the part that differs by family */
+	__u32 family, l4, total;
+	__u64 proto, tos;
+};
+
+/* The families share none of this: their offsets are numbers in the code. */
+static __always_inline int parse_plain_l4(struct pkt *p, const void *data, __u32 len, __u32 packets, struct plain n)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ether_wire *eth = data;
-	struct tcp_wire *tcp;
-	__u32 l3 = sizeof(*eth), l4, total, size = sizeof(struct udp_wire);
-	__u64 proto, tos, tcp_flags = 0;
-	__be16 type;
+	const struct tcp_wire *tcp = data + n.l4;
+	const __u32 l3 = sizeof(struct ether_wire);
+	const __u64 type = n.family == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+	__u64 flags = PKT_PORTS, size = sizeof(struct udp_wire);
 
-	if (data + sizeof(*eth) + sizeof(struct ipv4_wire) + sizeof(*tcp) > end)
-		return -1;
-	type = eth->type;
-	if (type == bpf_htons(ETH_P_IP)) {
-		struct ipv4_wire *ip = data + sizeof(*eth);
-
-		if (ip->version_ihl != 0x45 || ip->frag_off & bpf_htons(0x3fff))
-			return -1;
-		l4 = l3 + sizeof(*ip);
-		tcp = data + sizeof(*eth) + sizeof(*ip);
-		total = bpf_ntohs(ip->tot_len);
-		proto = ip->proto;
-		tos = ip->tos;
-	} else if (type == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6_wire *ip = data + sizeof(*eth);
-
-		if (data + sizeof(*eth) + sizeof(*ip) + sizeof(*tcp) > end || (ip->version_class_flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
-			return -1;
-		l4 = l3 + sizeof(*ip);
-		tcp = data + sizeof(*eth) + sizeof(*ip);
-		total = sizeof(*ip) + bpf_ntohs(ip->payload_len);
-		proto = ip->nexthdr;
-		tos = bpf_ntohl(ip->version_class_flow) >> 20 & 255;
-	} else {
-		return -1;
-	}
-	if (proto == IP_TCP) {
-		size = tcp->doff >> 4 << 2;
+	if (n.proto == IP_TCP) {
+		size = (tcp->doff & 0xf0) >> 2;
 		if (size < sizeof(*tcp))
 			return -1;
-		tcp_flags = tcp->flags;
-	} else if (proto != IP_UDP) {
+		flags |= (__u64)tcp->flags << 8;
+	} else if (n.proto != IP_UDP) {
 		return -1;
 	}
-	if (l4 + size > l3 + total || l3 + total > len)
+	if (n.l4 - l3 + size > n.total || l3 + n.total > len)
 		return -1;
-	PKT_WORD(p, len) = len | (__u64)total << 32;
+	PKT_WORD(p, len) = len | (__u64)n.total << 32;
 	PKT_WORD(p, packets) = packets | (__u64)len << 32;
-	PKT_WORD(p, total) = total;
-	PKT_WORD(p, l3) = l3 | l4 << 16 | (__u64)(l4 + size) << 32 | (__u64)type << 48;
-	PKT_WORD(p, flags) = PKT_PORTS | tcp_flags << 8 | (__u64)tcp->sport << 32 | (__u64)tcp->dport << 48;
-	if (type == bpf_htons(ETH_P_IP)) {
-		struct ipv4_wire *ip = data + sizeof(*eth);
-
-		PKT_WORD(p, l3_type) = type | 4ull << 40 | proto << 48 | tos << 56;
-		p->saddr.w[0] = ip->saddr;
-		p->daddr.w[0] = ip->daddr;
-		p->saddr.w[1] = p->daddr.w[1] = 0;
-	} else {
-		struct ipv6_wire *ip = data + sizeof(*eth);
-
-		PKT_WORD(p, l3_type) = type | 6ull << 40 | proto << 48 | tos << 56;
-		addr6(&p->saddr, ip->saddr);
-		addr6(&p->daddr, ip->daddr);
-	}
+	PKT_WORD(p, total) = n.total;
+	PKT_WORD(p, l3) = (l3 | n.l4 << 16 | (__u64)n.l4 << 32 | type << 48) + (size << 32);
+	PKT_WORD(p, l3_type) = type | (__u64)n.family << 40 | n.proto << 48 | n.tos << 56;
+	PKT_WORD(p, flags) = flags | (__u64)*(const __u32 *)tcp << 32;
 	PKT_WORD(p, rule) = PKT_WORD(p, reason) = 0;
 	return 0;
 }
 
-/* The whole of a frame of `len` bytes, which stands for `packets` on the wire; p and q need not be anything before. 0 or an enum reason. */
-static __always_inline int parse_frame(PARSE_CONTEXT *ctx, struct pkt *p, struct quote *q, __u32 len, __u32 packets)
+static __always_inline int parse_plain(PARSE_CONTEXT *ctx, struct pkt *p, __u32 len, __u32 packets)
 {
-	if (!parse_plain(ctx, p, len, packets))
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ether_wire *eth = data;
+	struct ipv4_wire *ip4 = data + sizeof(*eth);
+	struct ipv6_wire *ip6 = data + sizeof(*eth);
+
+	if (data + sizeof(*eth) + sizeof(*ip4) + sizeof(struct tcp_wire) > end)
+		return -1;
+	if (eth->type == bpf_htons(ETH_P_IP)) {
+		struct plain n = { 4, sizeof(*eth) + sizeof(*ip4), bpf_ntohs(ip4->tot_len), ip4->proto, ip4->tos };
+
+		if (ip4->version_ihl != 0x45 || ip4->frag_off & bpf_htons(0x3fff) || parse_plain_l4(p, data, len, packets, n))
+			return -1;
+		p->saddr.w[0] = ip4->saddr;
+		p->daddr.w[0] = ip4->daddr;
+		p->saddr.w[1] = p->daddr.w[1] = 0;
 		return 0;
+	}
+	if (eth->type == bpf_htons(ETH_P_IPV6) && data + sizeof(*eth) + sizeof(*ip6) + sizeof(struct tcp_wire) <= end) {
+		__u32 first = bpf_ntohl(ip6->version_class_flow);
+		struct plain n = { 6, sizeof(*eth) + sizeof(*ip6), sizeof(*ip6) + bpf_ntohs(ip6->payload_len), ip6->nexthdr, first >> 20 & 255 };
+
+		if (first >> 28 != 6 || parse_plain_l4(p, data, len, packets, n))
+			return -1;
+		addr6(&p->saddr, ip6->saddr);
+		addr6(&p->daddr, ip6->daddr);
+		return 0;
+	}
+	return -1;
+}
+
+/* Any frame of `len` bytes, which stands for `packets` on the wire; p and q need not be anything before. 0 or an enum reason. */
+static __always_inline int parse_any(PARSE_CONTEXT *ctx, struct pkt *p, struct quote *q, __u32 len, __u32 packets)
+{
 	__builtin_memset(p, 0, sizeof(*p));
 	p->frame_len = p->len = len;
 	p->packets = packets;
 	return parse(ctx, p, q);
+}
+
+static __always_inline int parse_frame(PARSE_CONTEXT *ctx, struct pkt *p, struct quote *q, __u32 len, __u32 packets)
+{
+	return parse_plain(ctx, p, len, packets) ? parse_any(ctx, p, q, len, packets) : 0;
 }

@@ -21,53 +21,66 @@ static __always_inline struct wide_addr wide(const union ip_addr *a, __u8 family
 	return r;
 }
 
-/* The service of an address, port and protocol in the slot's half of the table, or NULL. */
-static __always_inline struct service_entry *service_find(__u32 slot, struct wide_addr addr, __be16 port, __u8 proto)
+/* The key of an address, port and protocol in the slot's half of the table, or NULL: no service. */
+static __always_inline const struct service_key *service_find(__u32 slot, struct wide_addr addr, __be16 port, __u8 proto)
 {
 	__u32 want = (__u32)port << 16 | proto << 8 | 1;
 	__u32 i = slot * SERVICE_BUCKETS + (service_hash(addr.w[0], addr.w[1], want) & (SERVICE_BUCKETS - 1));
-	struct service_bucket *b;
+	const struct service_table *t = bpf_map_lookup_elem(&service_keys, &first_element);
+	const struct service_bucket *b;
 
+	if (!t)
+		return 0;
 #pragma unroll
 	for (int n = 0; n < 2 * SERVICE_WAYS; n++) {	/* what does not fit its bucket is in the neighbour's */
-		struct service_key *k;
-		__u32 s;
+		const struct service_key *k;
 
 		if (n % SERVICE_WAYS == 0) {
-			__u32 bucket = i ^ n / SERVICE_WAYS;
+			__u64 bucket = (i ^ n / SERVICE_WAYS) & (2 * SERVICE_BUCKETS - 1);
 
-			b = bpf_map_lookup_elem(&service_keys, &bucket);
-			if (!b)
-				return 0;
+			barrier_var(bucket);
+			b = &t->bucket[bucket];
 		}
 		k = &b->way[n % SERVICE_WAYS];
+		if (k->port_proto == want && k->addr[1] == addr.w[1] && k->addr[0] == addr.w[0])
+			return k;
 		if (!k->port_proto)
 			return 0;
-		if (k->port_proto != want || k->addr[1] != addr.w[1] || k->addr[0] != addr.w[0])
-			continue;
-		s = slot * MAX_SERVICES + (k->service & (MAX_SERVICES - 1));
-		return bpf_map_lookup_elem(&services, &s);
 	}
 	return 0;
 }
 
-static __always_inline __u32 ring_pick(const struct service_entry *s, __u32 hash)
+static __always_inline __u32 ring_pick(const struct service_key *s, __u32 hash)
 {
-	__u32 n = hash & s->mask, chunk = s->chunk + n / RING_CHUNK;
-	struct ring_chunk *r = bpf_map_lookup_elem(&rings, &chunk);
+	__u64 n = (s->ring + (hash & s->mask)) & (RING_CHUNKS * RING_CHUNK - 1);
+	const struct ring_table *r = bpf_map_lookup_elem(&rings, &first_element);
 
-	return r && !s->empty ? r->slot[n & (RING_CHUNK - 1)] : 0;
+	if (!r)
+		return 0;
+	barrier_var(n);
+	return r->slot[n];
+}
+
+static __always_inline const struct backend_entry *backend_of(__u64 slot)
+{
+	const struct backend_table *t = bpf_map_lookup_elem(&backends, &first_element);
+
+	if (!t)
+		return 0;
+	slot &= MAX_BACKENDS - 1;
+	barrier_var(slot);	/* not before t is known to be there */
+	return &t->entry[slot];
 }
 
 static __always_inline int backend_alive(__u32 slot)
 {
-	struct backend_entry *b = bpf_map_lookup_elem(&backends, &slot);
+	const struct backend_entry *b = backend_of(slot);
 
 	return slot && b && b->state != BACKEND_NONE;
 }
 
 /* The ring's answer for a tuple that goes to the service. */
-static __always_inline __u32 service_choose(const struct service_entry *s, struct wide_addr src, struct wide_addr dst, __be16 sport,
+static __always_inline __u32 service_choose(const struct service_key *s, struct wide_addr src, struct wide_addr dst, __be16 sport,
 					    __be16 dport, __u8 proto)
 {
 	return ring_pick(s, ring_hash(src.w[0], src.w[1], dst.w[0], dst.w[1], (__u32)sport << 16 | dport, proto));
@@ -114,29 +127,35 @@ static __noinline int fragment_note(const struct pkt *p)
 }
 
 /* The backend of the flow that an ICMP error is about. What it quotes was sent by the service to the client, so the flow is its reverse. */
-static __noinline __u32 quote_backend(const struct pkt *p, const struct quote *q, __u32 slot)
+static __noinline __u32 quote_backend(const struct pkt *p, __u32 slot)
 {
-	struct wide_addr src = wide(&q->daddr, q->family), dst = wide(&q->saddr, q->family);
-	struct service_entry *s = service_find(slot, dst, q->sport, q->proto);
+	const struct quote *q = packet_quote();
+	struct wide_addr src, dst;
+	const struct service_key *s;
 	struct flow *f = 0;
 
+	if (!q)
+		return 0;
+	src = wide(&q->daddr, q->family);
+	dst = wide(&q->saddr, q->family);
+	s = service_find(slot, dst, q->sport, q->proto);
 	if (!s)
 		return 0;
 	if (has(FEATURE_FLOWS))
-		f = flow_quoted(p, q);
+		f = flow_quoted(p);
 	if (f && backend_alive(f->decision >> FLOW_BACKEND_SHIFT))
 		return f->decision >> FLOW_BACKEND_SHIFT;
 	return service_choose(s, src, dst, q->dport, q->sport, q->proto);
 }
 
-/* A backend for a packet whose flow names none. NEXT with p->backend 0: not for a service. */
-static __always_inline enum verdict stage_service(struct pkt *p, const struct quote *q, __u64 active)
+/* With FEATURE_BALANCE: a backend for a packet whose flow names none. NEXT with p->backend 0: not for a service. */
+static __always_inline enum verdict stage_service(struct pkt *p, __u64 active)
 {
 	__u32 slot = active_slot(active);
-	struct service_entry *s;
+	const struct service_key *s;
 	struct wide_addr dst;
 
-	if (!has(FEATURE_BALANCE) || !active_generation(active) || !p->family || p->backend)
+	if (!active_generation(active) || !p->family || p->backend)
 		return NEXT;
 	dst = wide(&p->daddr, p->family);
 	if (p->flags & PKT_PORTS) {
@@ -154,7 +173,7 @@ static __always_inline enum verdict stage_service(struct pkt *p, const struct qu
 		return p->backend ? NEXT : drop(p, DROP_ORPHAN_FRAGMENT);
 	}
 	if (p->flags & PKT_QUOTE) {
-		p->backend = quote_backend(p, q, slot);
+		p->backend = quote_backend(p, slot);
 		return NEXT;	/* about no flow of a service: for the host itself */
 	}
 	if (p->flags & PKT_ICMP)

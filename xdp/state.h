@@ -22,17 +22,17 @@ static __always_inline enum ct_state state_of_flow(const struct pkt *p, const st
 	return reply || both ? CT_ESTABLISHED : CT_INVALID;
 }
 
-/* Sets FIELD_CT_STATE. `f`: the packet's flow, or NULL; `q`: of an ICMP error. */
-__noinline int state_read(struct pkt *p, struct filter_key *k, struct flow *f, struct quote *q)
+/* Sets FIELD_CT_STATE. `f`: the packet's flow, or NULL. */
+__noinline int state_read(struct pkt *p, struct filter_key *k, struct flow *f)
 {
 	enum ct_state s;
 
-	if (!p || !k || !q || !p->family)
+	if (!p || !k || !p->family)
 		return 0;
 	if (!has(FEATURE_FLOWS) || p->flags & PKT_LATER_FRAGMENT)
 		s = CT_UNTRACKED;
 	else if (p->flags & PKT_QUOTE)
-		s = flow_quoted(p, q) ? CT_RELATED : CT_INVALID;
+		s = flow_quoted(p) ? CT_RELATED : CT_INVALID;
 	else if (f)
 		s = state_of_flow(p, f);
 	else
