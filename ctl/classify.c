@@ -199,7 +199,9 @@ bool compiled_scan(uint32_t *entry, const struct compiled *compiled, int chain, 
 	if (p.family == 4 && c->scans & FILTER_SCAN4)
 		*entry = scan4(s->v4, p.saddr[0] | p.daddr[0] >> 32, numbers);
 	else if (p.family == 4 && c->scans & FILTER_TREE4)
-		*entry = scan_tree4(c, p.saddr[0] | p.daddr[0] >> 32, numbers, FILTER_MEDIUM);
+		*entry = memory_size(&compiled->chain[chain]) == FILTER_LARGE ?
+			 scan_tree4(c, p.saddr[0] | p.daddr[0] >> 32, numbers, FILTER_LARGE) :
+			 scan_tree4(c, p.saddr[0] | p.daddr[0] >> 32, numbers, FILTER_MEDIUM);
 	else if (p.family == 6 && c->scans & FILTER_SCAN6)
 		*entry = scan6(s->v6, (__u64[]){ htobe64(p.saddr[0]), htobe64(p.saddr[1]) }, (__u64[]){ htobe64(p.daddr[0]), htobe64(p.daddr[1]) },
 			       numbers);

@@ -3,20 +3,26 @@
  * in every piece that it reaches into. Where few records are left together there is a leaf, whose records are compared one after the other. */
 #include <stdlib.h>
 #include <string.h>
+#include "../xdp/scan.h"
 #include "scan.h"
 #include "tree.h"
 
 enum { DIM_SADDR, DIM_DADDR, DIM_SPORT, DIM_DPORT, DIM_PROTO, DIMS };
 
 enum {
-	LEAF = 28,			/* records that are not cut further */
 	CUT_MOST = 8,			/* bits of a cut */
-	ROWS_MOST = 16384,		/* beyond them trees outgrow the caches and take long to make */
-	ROWS_MANY = 4096,		/* beyond them half the words: most trees that get there take more, and compiling has a limit */
-	PARTS_MOST = 1 << 16,		/* numbers of 16 bits */
-	WORDS_MOST = 1 << 18,		/* of nodes and leaves: 2 MiB; larger ones are slower than bits */
+	PARTS_MOST = 0xffff,		/* that numbers of 16 bits are enough for */
+	WORDS_MOST = 1 << 18,		/* of nodes and leaves: 2 MiB, in FILTER_LARGE 4; larger ones are slower than bits */
 	SPREAD = 30,			/* how often a cut may write its records, in the mean */
+	WORK_MOST = 150,		/* and all cuts together: for the time that it takes */
+	WORK_LEAST = 1 << 18,
 };
+
+/* Records that are not cut further: comparing them costs less than the memory of more nodes, which grows faster than the rules do. */
+static uint32_t leaf_size(uint32_t parts)
+{
+	return parts < 2048 ? 28 : parts < 8192 ? 60 : parts < 16384 ? 90 : 120;
+}
 
 static const uint8_t width[DIMS] = { 32, 32, 16, 16, 8 };
 /* where a field is in the packet's two words, and in which of them */
@@ -46,7 +52,9 @@ struct tree {
 	struct box *box;		/* of each part */
 	uint32_t *slots, size;		/* places of leaves by content, 0: none */
 	uint32_t n_leaves, from, most;	/* where the tree begins; its words */
-	bool failed;
+	uint32_t leaf;			/* records */
+	uint64_t work, work_most;	/* records that have been cut */
+	bool wide, failed;		/* numbers have 32 bits */
 };
 
 static uint32_t piece(const struct region *g, int dim, uint32_t value, int shift)
@@ -79,23 +87,40 @@ static bool covers(const struct tree *t, uint32_t part, const struct region *g)
 
 /* ---- leaves: alike ones are one */
 
-enum { LEAF_WORDS = FILTER_TREE_MOST / 4 };
+static uint32_t a_line(const struct tree *t)
+{
+	return tree_a_line(t->wide ? FILTER_LARGE : FILTER_MEDIUM);
+}
 
-static uint32_t leaf_hash(const uint64_t *v)
+/* Of a leaf: its last number is that of the policy's record. */
+static uint32_t leaf_words(const struct tree *t, const uint64_t *v)
+{
+	uint32_t n = FILTER_TREE_LINE;
+
+	while (tree_number(v + n - FILTER_TREE_LINE, a_line(t) - 1, t->wide ? FILTER_LARGE : FILTER_MEDIUM) != t->parts.n_parts)
+		n += FILTER_TREE_LINE;
+	return n;
+}
+
+static uint32_t leaf_hash(const uint64_t *v, uint32_t n)
 {
 	uint64_t h = 0;
 
-	for (int i = 0; i < LEAF_WORDS; i++)
+	for (uint32_t i = 0; i < n; i++)
 		h = (h ^ v[i]) * 0x9e3779b97f4a7c15ull, h ^= h >> 29;
 	return h ^ h >> 32;
 }
 
 static uint32_t *leaf_slot(const struct tree *t, const uint64_t *v)
 {
-	uint32_t i = leaf_hash(v) & (t->size - 1);
+	uint32_t n = leaf_words(t, v), i = leaf_hash(v, n) & (t->size - 1);
 
-	while (t->slots[i] && memcmp(t->memory->v + t->slots[i], v, LEAF_WORDS * sizeof(*v)))
-		i = (i + 1) & (t->size - 1);
+	for (; t->slots[i]; i = (i + 1) & (t->size - 1)) {
+		const uint64_t *there = t->memory->v + t->slots[i];
+
+		if (leaf_words(t, there) == n && !memcmp(there, v, n * sizeof(*v)))
+			break;
+	}
 	return &t->slots[i];
 }
 
@@ -111,26 +136,38 @@ static void leaves_grow(struct tree *t)
 	free(had);
 }
 
+static void leaf_fill(const struct tree *t, struct list l, uint64_t *words, uint32_t n)
+{
+	uint16_t *narrow = (uint16_t *)words;
+	uint32_t *wide = (uint32_t *)words;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t number = i < l.n ? l.v[i] : t->parts.n_parts;
+
+		if (t->wide)
+			wide[i] = number;
+		else
+			narrow[i] = number;
+	}
+}
+
 static uint64_t leaf(struct tree *t, struct list l)
 {
-	uint16_t numbers[FILTER_TREE_MOST];
-	uint64_t words[LEAF_WORDS];
-	uint32_t *slot;
+	uint64_t words[FILTER_TREE_MOST / 2];
+	uint32_t lines = l.n / a_line(t) + 1, n = lines * FILTER_TREE_LINE, *slot;
 
 	if (l.n >= FILTER_TREE_MOST) {
 		t->failed = true;
 		return FILTER_TREE_LEAF;
 	}
-	for (uint32_t i = 0; i < FILTER_TREE_MOST; i++)
-		numbers[i] = i < l.n ? l.v[i] : t->parts.n_parts;
-	memcpy(words, numbers, sizeof(words));
+	leaf_fill(t, l, words, lines * a_line(t));
 	if (2 * (t->n_leaves + 1) > t->size)
 		leaves_grow(t);
 	slot = leaf_slot(t, words);
 	if (!*slot) {
-		uint32_t at = memory_take_at(t->memory, LEAF_WORDS, LEAF_WORDS);
+		uint32_t at = memory_take_at(t->memory, n, FILTER_TREE_LINE);
 
-		memcpy(t->memory->v + at, words, sizeof(words));
+		memcpy(t->memory->v + at, words, n * sizeof(*words));
 		*slot = at;
 		t->n_leaves++;
 	}
@@ -161,7 +198,7 @@ static void profile_make(struct profile *p, const struct tree *t, struct list l,
 }
 
 /* What a cut would leave: how many records a packet meets that hits one of them, and how often all of them would be written; less than 0: it is of no use. */
-static double cut_cost(const struct profile *p, uint32_t n, int bits)
+static double cut_cost(const struct profile *p, uint32_t n, int bits, uint32_t leaf)
 {
 	double squares = 0, total = 0, seen;
 	uint32_t open = 0, each = 1u << (p->bits - bits);
@@ -180,7 +217,7 @@ static double cut_cost(const struct profile *p, uint32_t n, int bits)
 	if (seen >= n * 0.95 || total > (double)n * SPREAD)
 		return -1;
 	/* a level costs as much as halving what is left gains; memory counts, less; wide cuts leave fewer levels */
-	return __builtin_log2(seen > LEAF ? seen : LEAF) + 0.3 * __builtin_log2((total + (1 << bits) / 4.0) / n) + 0.05 * bits;
+	return __builtin_log2(seen > leaf ? seen : leaf) + 0.3 * __builtin_log2((total + (1 << bits) / 4.0) / n) + 0.05 * bits;
 }
 
 static bool choose(const struct tree *t, struct list l, const struct region *g, struct cut *best)
@@ -191,7 +228,7 @@ static bool choose(const struct tree *t, struct list l, const struct region *g, 
 	for (int dim = 0; dim < DIMS; dim++) {
 		profile_make(&p, t, l, g, dim);
 		for (int bits = 2; bits <= p.bits; bits += 2) {
-			double cost = cut_cost(&p, l.n, bits);
+			double cost = cut_cost(&p, l.n, bits, t->leaf);
 
 			if (cost >= 0 && (best->dim < 0 || cost < best->cost))
 				*best = (struct cut){ dim, bits, cost };
@@ -201,7 +238,7 @@ static bool choose(const struct tree *t, struct list l, const struct region *g, 
 }
 
 /* The parts of l by the pieces that they reach into: those of piece n from at[n] on, up to at[n + 1]. */
-static uint32_t *divide(const struct tree *t, struct list l, const struct region *g, const struct cut *c, uint32_t *at)
+static uint32_t *divide(struct tree *t, struct list l, const struct region *g, const struct cut *c, uint32_t *at)
 {
 	int shift = width[c->dim] - g->fixed[c->dim] - c->bits;
 	uint32_t pieces = 1u << c->bits, *v, first, last;
@@ -216,6 +253,7 @@ static uint32_t *divide(const struct tree *t, struct list l, const struct region
 		sum += at[n];
 		at[n] = sum;		/* its end, for now */
 	}
+	t->work += l.n;
 	v = must(malloc(at[pieces] * sizeof(*v) + 1));
 	for (uint32_t i = l.n; i--;) {
 		reach(g, &t->box[l.v[i]], c->dim, shift, &first, &last);
@@ -256,9 +294,9 @@ static uint64_t edge(struct tree *t, struct list l, const struct region *g, int 
 			l.n = i + 1;
 			break;
 		}
-	if (t->memory->n - t->from > t->most)
+	if (t->memory->n - t->from > t->most || t->work > t->work_most)
 		t->failed = true;
-	if (t->failed || l.n <= LEAF || depth == FILTER_TREE_DEPTH || !choose(t, l, g, &c))
+	if (t->failed || l.n <= t->leaf || depth == FILTER_TREE_DEPTH || !choose(t, l, g, &c))
 		return leaf(t, l);
 	return node(t, l, g, &c, depth);
 }
@@ -306,17 +344,20 @@ static void store_records(struct memory *w, const struct units *parts, uint32_t 
 
 void tree_store(struct memory *w, const struct rows *rows, uint32_t policy)
 {
-	struct tree t = { .memory = w, .from = w->n, .most = rows->n > ROWS_MANY ? WORDS_MOST / 2 : WORDS_MOST };
+	struct tree t = { .memory = w, .from = w->n, .wide = memory_bytes(w) > FILTER_MEDIUM };
 
-	if (memory_chain(w)->scans & FILTER_SCAN4 || rows->n > ROWS_MOST || !scan_is_plain(rows))
+	if (memory_chain(w)->scans & FILTER_SCAN4 || !scan_is_plain(rows))
 		return;
 	for (int i = 0; i < rows->n && !t.failed; i++)
-		t.failed = !units_cut(&t.parts, &rows->v[i], i, 4) || t.parts.n_parts >= PARTS_MOST;
+		t.failed = !units_cut(&t.parts, &rows->v[i], i, 4) || (t.parts.n_parts >= PARTS_MOST && !t.wide);
+	t.leaf = leaf_size(t.parts.n_parts);
+	t.most = t.wide ? 2 * WORDS_MOST : WORDS_MOST;
+	t.work_most = WORK_LEAST + (uint64_t)t.parts.n_parts * WORK_MOST;
 	if (!t.failed)
 		build(&t);
 	if (!t.failed)
 		store_records(w, &t.parts, policy);
-	if (t.failed || memory_bytes(w) > FILTER_MEDIUM)
+	if (t.failed || (!t.wide && memory_bytes(w) > FILTER_MEDIUM))
 		w->n = t.from;
 	else
 		memory_chain(w)->scans |= FILTER_TREE4;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* tree: plain rules on IPv4 as a decision tree (maps/rule.h), for chains too long to compare rule by rule and short enough that the tree stays small. */
+/* tree: plain rules on IPv4 as a decision tree (maps/rule.h), for chains too long to compare rule by rule, as long as the tree stays small. */
 #pragma once
 #include "flatten.h"
 #include "tables.h"

@@ -246,13 +246,15 @@ struct filter_scans {
 
 /* More plain rules than that are, for IPv4, led to by a decision tree (HiCuts, Gupta and McKeown 1999). Its edges are words: of a node, where its edges are
  * (bits 0-31), which bits of the packet choose one of them (32-37: how far they are shifted; 38: 0 addresses, 1 numbers, as the records have them; 48-62: mask); of
- * a leaf, where it is: a cache line of numbers of records, in the order of the rules, the last of them that of the policy's record, which holds always. */
+ * a leaf, where it is: numbers of records in the order of the rules, behind them that of the policy's record, which holds always, up to the end of a cache line. Numbers
+ * have 16 bits, in FILTER_LARGE 32. */
 #define FILTER_TREE_LEAF (1ull << 63)
 #define FILTER_TREE_SHIFT 32
 #define FILTER_TREE_WORD 38
 #define FILTER_TREE_MASK 48
 #define FILTER_TREE_DEPTH 16
-#define FILTER_TREE_MOST 32		/* numbers in a leaf */
+#define FILTER_TREE_LINE 8		/* words of a cache line */
+#define FILTER_TREE_MOST 128		/* numbers in a leaf */
 
 _Static_assert(sizeof(struct filter_chain) <= FILTER_SCAN_AT, "behind it");
 

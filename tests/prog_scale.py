@@ -57,7 +57,7 @@ def frame(packet):
     return bytes(raw)
 
 
-@pytest.mark.parametrize("family, count", [("acl", 3000), ("fw", 10000), ("ipc", 10000), ("adversarial", 10000), ("mix", 100_000)])
+@pytest.mark.parametrize("family, count", [("acl", 3000), ("fw", 10000), ("ipc", 10000), ("adversarial", 10000), ("ipc", 20000), ("acl", 100_000), ("mix", 100_000)])
 def test_the_first_match_decides(weir, family, count):
     rng = random.Random(f"{SEED} {family}")
     rules = families.rules(family, count, rng.randrange(1 << 30))

@@ -170,17 +170,32 @@ __noinline int filter_scan6(const struct pkt *p, __u32 chain)
 	return p && c ? scan6(filter_scans(c)->v6, p->saddr.w, p->daddr.w, filter_numbers(p)) : 0;
 }
 
+static __always_inline __u64 filter_addresses(const struct pkt *p)
+{
+	return (__u64)bpf_ntohl(p->saddr.v4) << 32 | bpf_ntohl(p->daddr.v4);
+}
+
+/* Apart, since it is long, and what it looks at takes many calls' time anyway. */
+__noinline int filter_tree_large(const struct pkt *p, __u32 chain)
+{
+	const struct filter_chain *c = filter_memory(chain, FILTER_LARGE);
+
+	return p && c && c->scans & FILTER_TREE4 ? scan_tree4(c, filter_addresses(p), filter_numbers(p), FILTER_LARGE) : 0;
+}
+
 /* The entry that a chain of plain rules has for the packet, without tables and notes. 0: the chain or the packet is another one. */
 static __always_inline __u32 filter_scan(const struct pkt *p, __u32 chain)
 {
 	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL), *m = c ? 0 : filter_memory(chain, FILTER_MEDIUM);
 
 	if (p->family == 4 && m && m->scans & FILTER_TREE4)
-		return scan_tree4(m, (__u64)bpf_ntohl(p->saddr.v4) << 32 | bpf_ntohl(p->daddr.v4), filter_numbers(p), FILTER_MEDIUM);
+		return scan_tree4(m, filter_addresses(p), filter_numbers(p), FILTER_MEDIUM);
+	if (p->family == 4 && !c && !m)
+		return filter_tree_large(p, chain);
 	if (!c || !c->scans)
 		return 0;
 	if (p->family == 4 && c->scans & FILTER_SCAN4)
-		return scan4(filter_scans(c)->v4, (__u64)bpf_ntohl(p->saddr.v4) << 32 | bpf_ntohl(p->daddr.v4), filter_numbers(p));
+		return scan4(filter_scans(c)->v4, filter_addresses(p), filter_numbers(p));
 	return p->family == 6 && c->scans & FILTER_SCAN6 ? filter_scan6(p, chain) : 0;
 }
 

@@ -50,10 +50,20 @@ static __always_inline __u32 scan6(const struct filter_scan6 *r, const __u64 *sa
 	return scan_entry(&r->rule);
 }
 
+/* Numbers of records in a cache line of a leaf, and the ith of them. */
+static __always_inline __u32 tree_a_line(__u32 size)
+{
+	return FILTER_TREE_LINE * 8 / (size == FILTER_LARGE ? sizeof(__u32) : sizeof(__u16));
+}
+
+static __always_inline __u32 tree_number(const void *line, __u32 i, __u32 size)
+{
+	return size == FILTER_LARGE ? ((const __u32 *)line)[i] : ((const __u16 *)line)[i];
+}
+
 /* 0: there is no leaf where the tree leads. */
 static __always_inline __u32 scan_tree4(const struct filter_chain *c, __u64 addresses, __u64 numbers, __u32 size)
 {
-	const __u16 *leaf;
 	__u64 e = c->tree;
 
 	for (int i = 0; i < FILTER_TREE_DEPTH && !(e & FILTER_TREE_LEAF); i++) {
@@ -63,13 +73,16 @@ static __always_inline __u32 scan_tree4(const struct filter_chain *c, __u64 addr
 	}
 	if (!(e & FILTER_TREE_LEAF))
 		return 0;
-	leaf = words_at(c, (__u32)e, FILTER_TREE_MOST / 4, size);
-	UNROLLED
-	for (int i = 0; i < FILTER_TREE_MOST; i++) {
-		const struct filter_scan4 *r = words_at(c, c->records + leaf[i] * (sizeof(*r) / 8), sizeof(*r) / 8, size);
+	for (__u32 n = 0; n < FILTER_TREE_MOST / tree_a_line(size); n++) {
+		const void *line = words_at(c, (__u32)e + n * FILTER_TREE_LINE, FILTER_TREE_LINE, size);
 
-		if (!scan_differs4(r, addresses, numbers))
-			return scan_entry(&r->rule);
+		UNROLLED
+		for (__u32 i = 0; i < tree_a_line(size); i++) {
+			const struct filter_scan4 *r = words_at(c, c->records + tree_number(line, i, size) * (sizeof(*r) / 8), sizeof(*r) / 8, size);
+
+			if (!scan_differs4(r, addresses, numbers))
+				return scan_entry(&r->rule);
+		}
 	}
 	return 0;
 }

@@ -36,10 +36,10 @@ static __always_inline const struct service_key *service_find(__u32 slot, struct
 		const struct service_key *k;
 
 		if (n % SERVICE_WAYS == 0) {
-			__u64 bucket = (i ^ n / SERVICE_WAYS) & (2 * SERVICE_BUCKETS - 1);
+			__u64 bucket = i ^ n / SERVICE_WAYS;
 
-			barrier_var(bucket);
-			b = &t->bucket[bucket];
+			barrier_var(bucket);	/* clang knows that it is in bounds; the verifier of 6.1 does not, and wants the mask */
+			b = &t->bucket[bucket & (2 * SERVICE_BUCKETS - 1)];
 		}
 		k = &b->way[n % SERVICE_WAYS];
 		if (k->port_proto == want && k->addr[1] == addr.w[1] && k->addr[0] == addr.w[0])
