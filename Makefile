@@ -133,7 +133,7 @@ sanitized:
 bench: all $(BENCH)
 	$(Q)bench/run $(BENCH_ARGS)
 
-bench-sessions: all $(OUT)/bench/sessions
+bench-sessions: all $(OUT)/bench/sessions $(OUT)/bench/empty.bpf.o
 	$(Q)OUT=$(OUT) bench/sessions $(BENCH_ARGS)
 
 $(OUT)/bench/sessions: bench/sessions.c $(CTL) $(LIB)
