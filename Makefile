@@ -27,7 +27,7 @@ LOADER := $(patsubst %.c,$(OUT)/%.o,$(filter-out loader/main.c loader/trace%,$(w
 PROBE := $(filter-out $(OUT)/loader/status.o $(OUT)/loader/doctor.o,$(LOADER))
 CTL := $(patsubst %.c,$(OUT)/%.o,$(filter-out ctl/main.c,$(wildcard ctl/*.c))) $(GRAMMAR) $(TRACE) $(PROBE)
 UNIT := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/unit_*.c))
-HELPERS := $(OUT)/tests/config_check $(OUT)/tests/libweirtest.so $(OUT)/tests/libblind.so
+HELPERS := $(OUT)/tests/config_check $(OUT)/tests/libweirtest.so $(OUT)/tests/libblind.so $(OUT)/tests/libcloser.so
 BENCH := $(OUT)/bench/bench $(OUT)/bench/peer $(patsubst bench/%.bpf.c,$(OUT)/bench/%.bpf.o,$(wildcard bench/*.bpf.c)) \
 	$(OUT)/bench/plain.bpf.o
 LANGUAGE := $(addprefix ctl/,config.c spans.c tuples.c raw.c value.c names.c build.c build_rule.c build_limit.c build_set.c build_value.c parse.c foreign.c check.c \
@@ -122,6 +122,11 @@ $(OUT)/tests/libblind.so: tests/blind.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -shared -o $@ $<
 
+$(OUT)/tests/libcloser.so: tests/closer.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -shared -o $@ $< -lbpf
+
 check: deps
 	$(Q)$(MAKE) --no-print-directory tests sanitized
 	$(Q)tests/run $(TESTS)
@@ -133,7 +138,7 @@ sanitized:
 bench: all $(BENCH)
 	$(Q)bench/run $(BENCH_ARGS)
 
-bench-sessions: all $(OUT)/bench/sessions
+bench-sessions: all $(OUT)/bench/sessions $(OUT)/bench/empty.bpf.o
 	$(Q)OUT=$(OUT) bench/sessions $(BENCH_ARGS)
 
 $(OUT)/bench/sessions: bench/sessions.c $(CTL) $(LIB)

@@ -265,7 +265,7 @@ static void settle(struct trace *t)
 
 	if (before < t->settle_at_ns || (!trace_count(&t->shared->held) && !accepting))
 		return;
-	trace_iterate(t->files);
+	trace_walk_files(t);
 	t->settle_at_ns = monotonic_ns() + (accepting ? ACCEPT_NS : SETTLE_NS) + SETTLE_SHARE * (monotonic_ns() - before);
 }
 

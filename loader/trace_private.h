@@ -34,6 +34,9 @@ int trace_walk_sockets(struct bpf_link *link, void (*session)(void *ctx, const s
 /* The same, with the owners of the sockets as the file tables say. */
 int trace_walk_owners(struct trace *t, struct bpf_link *link, void (*session)(void *ctx, const struct session *s), void *ctx);
 
+/* Look who has the sockets whose sessions have no owner. */
+void trace_walk_files(struct trace *t);
+
 /* ---- trace_gone.c */
 
 /* Take out what ended unseen, and count it in lost_missed; at the stop, while the programs still run, also what would be told later.

@@ -150,18 +150,22 @@ int trace_walk_sockets(struct bpf_link *link, void (*session)(void *ctx, const s
 	return 0;
 }
 
-/* Owners that were found are of sockets that may be gone, their addresses used anew. */
+/* Those found are of sockets that may be gone, their addresses used anew. */
 static void forget_holders(struct trace *t)
 {
-	int fd = bpf_object__find_map_fd_by_name(t->object, "session_holders");
-	uint64_t key, next;
-	bool more = !bpf_map_get_next_key(fd, NULL, &next);
+	int fd = bpf_object__find_map_fd_by_name(t->object, "session_holders"), err;
+	static struct session_holder holders[1024];
+	static uint64_t names[1024];
+	uint32_t at, count, *from = NULL;
 
-	while (more) {
-		key = next;
-		more = !bpf_map_get_next_key(fd, &key, &next);
-		bpf_map_delete_elem(fd, &key);
-	}
+	if (!trace_count(&t->shared->noted))
+		return;
+	t->shared->noted = 0;
+	do {
+		count = 1024;
+		err = bpf_map_lookup_and_delete_batch(fd, from, &at, names, holders, &count, NULL);
+		from = &at;
+	} while (!err);
 }
 
 int trace_walk_owners(struct trace *t, struct bpf_link *link, void (*session)(void *ctx, const struct session *s), void *ctx)
@@ -174,4 +178,11 @@ int trace_walk_owners(struct trace *t, struct bpf_link *link, void (*session)(vo
 	err = trace_walk_sockets(link, session, ctx);
 	forget_holders(t);
 	return err;
+}
+
+/* What the walk itself closes is closed on the way out of the kernel, before the iterator has been read. */
+void trace_walk_files(struct trace *t)
+{
+	trace_iterate(t->files);
+	forget_holders(t);
 }

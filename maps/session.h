@@ -207,12 +207,21 @@ struct session_shared {
 	struct session_ring near[SESSION_CPUS], far[SESSION_CPUS];
 	__u64 held, spilled;	/* now: held_in - held_out, sockets in session_spill; read on the way of each event */
 	__u64 accepting;	/* sockets with SESSION_ACCEPTING */
-	__u64 seeding;		/* the loader's: note owners of files */
+	__u64 seeding;		/* the loader's: note owners of all sockets */
 	__u64 listing;		/* the loader's: what session_list gives, 1 << enum session_event */
 	__u64 stopping;		/* the loader's: what ended unseen will be told by nobody */
 	__u64 spill_gone;	/* the loader's, taken by session_gone: sessions of session_spill that ended unseen */
 	__u64 spill_stays;	/* session_stays': sessions in session_spill; set to 0 by the loader before */
 	__u64 here;		/* session_gone's: its own address */
+	__u64 noted;		/* session_files': put into session_holders; set to 0 by the loader */
+};
+
+/* During a walk through the file tables: who has a socket there. While seeding all of them, else those in a session without an owner;
+ * the loader forgets them after the walk. */
+struct session_holder {
+	struct session_process process;
+	__u32 shared;		/* several processes have it */
+	__u64 established_ns;	/* of the session; 0: any, its beginning was not seen */
 };
 
 #ifdef __bpf__
@@ -257,12 +266,6 @@ struct {
 	__type(key, int);
 	__type(value, struct session_process);
 } session_heirs SEC(".maps");
-
-/* While seeding: who has a socket in its file table. */
-struct session_holder {
-	struct session_process process;
-	__u32 shared;		/* several processes have it */
-};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

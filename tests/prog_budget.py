@@ -17,6 +17,7 @@ SHAPES = {	# name: hooks, options of attach
     "tc alone": ("tc-ingress,tc-egress", []),
     "decap": ("xdp", ["--decap"]),
     "no flows": ("xdp,tc-egress", ["--no-flows"]),
+    "no flows, tc alone": ("tc-ingress,tc-egress", ["--no-flows"]),
     "no balance": ("xdp,tc-egress", ["--no-balance"]),
 }
 

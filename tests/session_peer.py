@@ -96,8 +96,12 @@ class Peer:
     def close(self):
         self.conn.close()
 
-    def reset(self):
+    def linger(self):
+        """Whatever closes the connection resets it."""
         self.conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def reset(self):
+        self.linger()
         self.conn.close()
 
     def talk_to_self(self):

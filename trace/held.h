@@ -93,6 +93,7 @@ static __always_inline void settle_held(struct sock *sk)
 		send_held(sk, held, &p, SESSION_OWNER_PROCESS);
 		return;
 	}
+	owner_by_files(&held->state, sk);
 	if (held->state.owner == SESSION_OWNER_NONE)	/* a process closed it before taking it: the listener did */
 		owner_by_listener(&held->state, sk, held->lport);
 	p = held->state.process;

@@ -9,20 +9,27 @@ static __always_inline bool is_tcp(struct sock *sk)
 	return sk->sk_protocol == IPPROTO_TCP && sk->sk_type == SOCK_STREAM;
 }
 
+/* If the process gives up the file while the walk looks at it, the walk closes it, and acted() asks who had it. */
 static __always_inline void note_holder(struct sock *sk, const struct session_process *p)
 {
+	struct session_state *s = place_find(sk).state;
+	struct session_holder h = { .process = *p }, *have;
 	__u64 name = name_of(sk);
-	struct session_holder *have = bpf_map_lookup_elem(&session_holders, &name);
-	struct session_holder h = { .process = *p };
 
-	if (have && have->process.pid == p->pid)
+	if (!any(seeding) && (!s || owner_settled(s)))
 		return;
-	if (have) {
-		have->shared = 1;
+	if (s)
+		h.established_ns = s->established_ns;
+	have = bpf_map_lookup_elem(&session_holders, &name);
+	if (have && have->established_ns == h.established_ns) {
+		if (have->process.pid != p->pid)
+			have->shared = 1;
 		return;
 	}
-	if (bpf_map_update_elem(&session_holders, &name, &h, BPF_NOEXIST))
+	if (bpf_map_update_elem(&session_holders, &name, &h, BPF_ANY))
 		count(no_memory);
+	else
+		shared.noted++;
 }
 
 /* A connection that was accepted, by whoever has it now. */
@@ -57,17 +64,16 @@ int session_files(struct bpf_iter__task_file *ctx)
 	if (!sk || !is_tcp(sk))
 		return 0;
 	set_process(&p, task);
-	if (any(held)) {
+	if (!any(seeding) || sk->__sk_common.skc_state != TCP_CLOSE)
+		note_holder(sk, &p);
+	if (any(held)) {	/* behind the note: what ends meanwhile is in one of them */
 		held = bpf_sk_storage_get(&session_held, sk, 0, 0);
 		if (held)
 			send_held(sk, held, &p, SESSION_OWNER_FILES);
 	}
 	if (sends(SESSION_EVENT_ACCEPT) && any(accepting))
 		found_accepted(sk, &p);
-	if (!any(seeding) || sk->__sk_common.skc_state == TCP_CLOSE)
-		return 0;
-	note_holder(sk, &p);
-	if (sk->__sk_common.skc_state == TCP_LISTEN)
+	if (any(seeding) && sk->__sk_common.skc_state == TCP_LISTEN)
 		listener_add(sk, &p);
 	return 0;
 }

@@ -57,12 +57,28 @@ static __always_inline bool owner_settled(const struct session_state *s)
 	return s->owner >= SESSION_OWNER_FILES;
 }
 
-/* The process that runs acts on the socket. */
-static __always_inline void acted(struct session_state *s)
+/* Who has the socket, or had it, as the walk through the file tables sees it. */
+static __always_inline void owner_by_files(struct session_state *s, struct sock *sk)
+{
+	__u64 name = name_of(sk);
+	struct session_holder *h = bpf_map_lookup_elem(&session_holders, &name);
+
+	if (!h || owner_settled(s) || (h->established_ns && h->established_ns != s->established_ns))
+		return;
+	s->process = h->process;
+	s->owner = h->shared ? SESSION_OWNER_SHARED : SESSION_OWNER_FILES;
+}
+
+/* The process that runs acts on the socket, or one does on behalf of a process that gave it up. */
+static __always_inline void acted(struct session_state *s, struct sock *sk)
 {
 	struct task_struct *task = process_now();
 
-	if (!task || (s->owner == SESSION_OWNER_PROCESS && s->process.pid == task->tgid))
+	if (!task) {
+		owner_by_files(s, sk);
+		return;
+	}
+	if (s->owner == SESSION_OWNER_PROCESS && s->process.pid == task->tgid)
 		return;
 	set_process(&s->process, task);
 	s->owner = SESSION_OWNER_PROCESS;

@@ -27,7 +27,7 @@ static __always_inline void on_syn_sent(struct sock *sk)
 		return;
 	state_new(p.state, sk, SESSION_ACTIVE);
 	p.state->birth_ns = sends(SESSION_EVENT_FAILED) ? bpf_ktime_get_ns() : bpf_jiffies64();
-	acted(p.state);
+	acted(p.state, sk);
 }
 
 /* When the SYN was sent, or received. A round trip sampled from a SYN that was sent again says nothing: then the exact time of connect()
@@ -116,7 +116,7 @@ static __always_inline void on_fin(struct sock *sk, struct change change)
 	}
 	if (!locked_by_process(sk))
 		return;
-	acted(s);
+	acted(s, sk);
 	if (sends(SESSION_EVENT_ACCEPT))
 		accept_settled(sk, s, owner_settled(s));
 }
@@ -137,7 +137,7 @@ static __always_inline void on_session_end(struct sock *sk, struct session_state
 	opened(s);
 	/* ss --kill takes the lock without being the owner, and says so by the error. */
 	if (locked_by_process(sk) && !sk->sk_err)
-		acted(s);
+		acted(s, sk);
 	if (!owner_settled(s)) {
 		/* A process has the socket, but has done nothing to it yet that shows. */
 		if (sk->sk_socket && hold(sk, s, change, now))
@@ -234,7 +234,7 @@ static __always_inline void tell(struct sock *sk, struct change change)
 	if (!p.state)
 		state_new(s, sk, 0);
 	if (change.new != TCP_SYN_RECV && locked_by_process(sk) && !sk->sk_err)
-		acted(s);
+		acted(s, sk);
 	if (!s->process.pid && change.old != TCP_CLOSE)
 		owner_by_listener(s, sk, bpf_htons(sk->__sk_common.skc_num));
 	emit(sk, s, SESSION_EVENT_STATE, change, now);

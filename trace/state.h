@@ -45,18 +45,6 @@ static __always_inline void opened(struct session_state *s)
 		count(spill_in);
 }
 
-/* Who has the socket, as the walk through the file tables saw it at the start. */
-static __always_inline void owner_by_files(struct session_state *s, struct sock *sk)
-{
-	__u64 name = name_of(sk);
-	struct session_holder *h = bpf_map_lookup_elem(&session_holders, &name);
-
-	if (!h || owner_settled(s))
-		return;
-	s->process = h->process;
-	s->owner = h->shared ? SESSION_OWNER_SHARED : SESSION_OWNER_FILES;
-}
-
 /* A socket whose beginning was not seen. */
 static __always_inline void unseen(struct session_state *s, struct sock *sk)
 {
