@@ -52,6 +52,17 @@ class Ss:
         self.text = {}
         self.processes = [subprocess.Popen(["ip", "netns", "exec", ns, "stdbuf", "-oL", "ss", "-tEinHO"], stdout=subprocess.PIPE)
                           for ns in namespaces]
+        end = time.monotonic() + 20
+        while not all(map(self.listens, self.processes)):
+            assert time.monotonic() < end and all(p.poll() is None for p in self.processes), "ss does not start"
+            time.sleep(0.02)
+
+    @staticmethod
+    def listens(process):
+        """Has its namespace a socket of NETLINK_SOCK_DIAG in a group?"""
+        with open(f"/proc/{process.pid}/net/netlink") as f:
+            rows = [line.split() for line in f][1:]
+        return any(r[1] == "4" and int(r[3], 16) for r in rows)
 
     def read(self):
         ready = True
