@@ -12,7 +12,7 @@ enum { DIM_SADDR, DIM_DADDR, DIM_SPORT, DIM_DPORT, DIM_PROTO, DIMS };
 enum {
 	CUT_MOST = 8,			/* bits of a cut */
 	PARTS_MOST = 0xffff,		/* that numbers of 16 bits are enough for */
-	WORDS_MOST = 1 << 18,		/* of nodes and leaves: 2 MiB, in FILTER_LARGE 4; larger ones are slower than bits */
+	WORDS_MOST = 1 << 18,		/* of nodes and leaves: 2 MiB, in FILTER_LARGE 8 */
 	SPREAD = 30,			/* how often a cut may write its records, in the mean */
 	WORK_MOST = 150,		/* and all cuts together: for the time that it takes */
 	WORK_LEAST = 1 << 18,
@@ -138,8 +138,8 @@ static void leaves_grow(struct tree *t)
 
 static void leaf_fill(const struct tree *t, struct list l, uint64_t *words, uint32_t n)
 {
-	uint16_t *narrow = (uint16_t *)words;
-	uint32_t *wide = (uint32_t *)words;
+	tree_narrow *narrow = (tree_narrow *)words;
+	tree_wide *wide = (tree_wide *)words;
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t number = i < l.n ? l.v[i] : t->parts.n_parts;
@@ -351,7 +351,7 @@ void tree_store(struct memory *w, const struct rows *rows, uint32_t policy)
 	for (int i = 0; i < rows->n && !t.failed; i++)
 		t.failed = !units_cut(&t.parts, &rows->v[i], i, 4) || (t.parts.n_parts >= PARTS_MOST && !t.wide);
 	t.leaf = leaf_size(t.parts.n_parts);
-	t.most = t.wide ? 2 * WORDS_MOST : WORDS_MOST;
+	t.most = t.wide ? 4 * WORDS_MOST : WORDS_MOST;
 	t.work_most = WORK_LEAST + (uint64_t)t.parts.n_parts * WORK_MOST;
 	if (!t.failed)
 		build(&t);

@@ -51,14 +51,17 @@ static __always_inline __u32 scan6(const struct filter_scan6 *r, const __u64 *sa
 }
 
 /* Numbers of records in a cache line of a leaf, and the ith of them. */
+typedef __u16 __attribute__((may_alias)) tree_narrow;
+typedef __u32 __attribute__((may_alias)) tree_wide;
+
 static __always_inline __u32 tree_a_line(__u32 size)
 {
-	return FILTER_TREE_LINE * 8 / (size == FILTER_LARGE ? sizeof(__u32) : sizeof(__u16));
+	return FILTER_TREE_LINE * 8 / (size == FILTER_LARGE ? sizeof(tree_wide) : sizeof(tree_narrow));
 }
 
 static __always_inline __u32 tree_number(const void *line, __u32 i, __u32 size)
 {
-	return size == FILTER_LARGE ? ((const __u32 *)line)[i] : ((const __u16 *)line)[i];
+	return size == FILTER_LARGE ? ((const tree_wide *)line)[i] : ((const tree_narrow *)line)[i];
 }
 
 /* 0: there is no leaf where the tree leads. */
