@@ -183,7 +183,6 @@ static int write_services(struct service_tables *t, const struct config *c, cons
 	memset(half, 0, SERVICE_BUCKETS * sizeof(*half));
 	for (int i = 0; i < c->n_services && !err; i++) {
 		const struct service *s = &c->services[i];
-
 		struct service_key k = write_ring(t->rings, s, ids->ring[i]);
 
 		write_backends(t->backends, s, epoch);
