@@ -174,7 +174,7 @@ fuzz: $(FUZZ)
 	done
 
 # random rule sets and packets: compiled tables against the model and against a naive reading; ten million pairs
-ROUNDS ?= 70
+ROUNDS ?= 24
 fuzz-filter: $(OUT)/tests/unit_compile
 	$(Q)WEIR_ROUNDS=$(ROUNDS) $<
 

@@ -86,6 +86,8 @@ int groups_store(struct memory *w, const struct units *u)
 	uint32_t at = memory_take_at(w, u->n_groups * words, words);
 
 	memory_chain(w)->groups = at;
+	if (u->n_groups)
+		memory_chain(w)->scans |= FILTER_NOT_SMALL;
 	for (uint32_t i = 0; i < u->n_groups; i++) {
 		struct filter_group g = u->group[i].masks;
 		uint32_t before = w->n;

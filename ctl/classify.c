@@ -4,7 +4,7 @@
 #include <string.h>
 #include "../maps/limit.h"
 #include "../maps/mark.h"
-#include "../xdp/scan.h"
+#include "../xdp/ask.h"
 #include "compile.h"
 
 struct packet {
@@ -189,25 +189,58 @@ static int walk_word(const struct filter_chain *c, uint32_t at, uint64_t units, 
 	return 0;
 }
 
+struct asker {
+	const struct field_values *v;
+};
+
+static bool term_holds(const struct filter_term *t, const struct field_values *v)
+{
+	uint64_t x = v->lo[t->field];
+
+	if (!has(v, t->field))
+		return false;
+	switch (t->kind) {
+	case TERM_VLAN_ID:
+		return x >= t->v[0] && x <= t->v[1];
+	case TERM_IFNAME:
+		return v->hi[t->field] == t->v[0] && x == t->v[1];
+	case TERM_SET_SADDR4:
+	case TERM_SET_DADDR4:
+	case TERM_SET_SADDR6:
+	case TERM_SET_DADDR6:
+		return x == t->v[0];
+	default:
+		return term_has(t, x);
+	}
+}
+
+static uint32_t asker_entry(const struct asker *a, const struct filter_ask *q)
+{
+	for (uint32_t i = 0; i < q->n; i++)
+		if (!term_holds(&q->term[i], a->v))
+			return RULE_CONTINUE_BIT;
+	return q->entry;
+}
+
 bool compiled_scan(uint32_t *entry, const struct compiled *compiled, int chain, const struct field_values *v)
 {
 	const struct filter_chain *c = (const struct filter_chain *)compiled->chain[chain].v;
-	const struct filter_scans *s = (const void *)((const char *)c + FILTER_SCAN_AT);
+	uint32_t size = memory_size(&compiled->chain[chain]);
 	struct packet p = packet_of(v);
 	uint64_t numbers = scan_numbers(p.has_ports ? p.ports >> 16 : SCAN_ANY, p.has_ports ? p.ports & 0xffff : SCAN_ANY, p.proto);
+	const __u64 addresses = p.saddr[0] | p.daddr[0] >> 32;
+	const __u64 words[] = { htobe64(p.saddr[0]), htobe64(p.saddr[1]), htobe64(p.daddr[0]), htobe64(p.daddr[1]) };
+	const struct asker a = { v };
 
-	if (p.family == 4 && c->scans & FILTER_SCAN4)
-		*entry = scan4(s->v4, p.saddr[0] | p.daddr[0] >> 32, numbers);
+	*entry = 0;
+	if (p.family == 4 && c->scans & FILTER_TREE4 && c->scans & FILTER_ASKS)
+		*entry = size == FILTER_SMALL ? ask_tree4(c, addresses, numbers, &a, FILTER_SMALL) : ask_tree4(c, addresses, numbers, &a, FILTER_MEDIUM);
 	else if (p.family == 4 && c->scans & FILTER_TREE4)
-		*entry = memory_size(&compiled->chain[chain]) == FILTER_LARGE ?
-			 scan_tree4(c, p.saddr[0] | p.daddr[0] >> 32, numbers, FILTER_LARGE) :
-			 scan_tree4(c, p.saddr[0] | p.daddr[0] >> 32, numbers, FILTER_MEDIUM);
-	else if (p.family == 6 && c->scans & FILTER_SCAN6)
-		*entry = scan6(s->v6, (__u64[]){ htobe64(p.saddr[0]), htobe64(p.saddr[1]) }, (__u64[]){ htobe64(p.daddr[0]), htobe64(p.daddr[1]) },
-			       numbers);
-	else
-		return false;
-	return true;
+		*entry = size == FILTER_SMALL ? scan_leaf4(c, addresses, numbers) :
+			 size == FILTER_LARGE ? scan_tree4(c, addresses, numbers, FILTER_LARGE) : scan_tree4(c, addresses, numbers, FILTER_MEDIUM);
+	else if (p.family == 6 && c->scans & FILTER_TREE6)
+		*entry = size == FILTER_SMALL ? ask_tree6(c, words, numbers, &a, FILTER_SMALL) : ask_tree6(c, words, numbers, &a, FILTER_MEDIUM);
+	return *entry;
 }
 
 uint32_t compiled_classify(const struct compiled *compiled, int chain, struct field_values *v)

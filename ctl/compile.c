@@ -11,7 +11,6 @@
 #include "jiffies.h"
 #include "lookup.h"
 #include "patch.h"
-#include "scan.h"
 #include "settable.h"
 #include "tables.h"
 #include "tree.h"
@@ -192,11 +191,10 @@ static int compile_chain(struct memory *w, const struct config *config, const st
 	if (err)
 		return err;
 	memory_take(w, sizeof(struct filter_chain) / 8);
-	scan_store(w, &rows, policy_entry(config, which));
 	patch_prepare(w, rows.starts, rows.n_starts);
 	err = compile_rows(w, config, raws, &rows, policy_entry(config, which), rows.n > ungrouped);
 	if (!err)
-		tree_store(w, &rows, policy_entry(config, which));
+		trees_store(w, &rows, raws, policy_entry(config, which));
 	if (!err && memory_bytes(w) > FILTER_LARGE)
 		err = fail(EXIT_FAILED, "the rules of chain %s need %zu MiB of tables, the limit is %d: use sets in place of single rules", chain_name[which],
 			   memory_bytes(w) >> 20, FILTER_LARGE >> 20);

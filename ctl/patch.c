@@ -8,7 +8,7 @@
 #include "compile.h"
 #include "patch.h"
 
-_Static_assert(sizeof(struct filter_chain) == 1032, "a place that this file does not copy");
+_Static_assert(sizeof(struct filter_chain) == 1048, "a place that this file does not copy");
 
 enum {
 	ENTRY_BITS = RULE_ID_MASK | RULE_REJECT_MOST << RULE_REJECT_SHIFT | RULE_DROP_BIT | RULE_CONTINUE_BIT | RULE_VARIANT_BIT |
@@ -299,7 +299,7 @@ static void store_head(struct patch *p)
 	memory_take(p->to, sizeof(*c) / 8);
 	c = memory_chain(p->to);
 	*c = *p->from;
-	c->scans = 0;		/* what stands there is of the rules as they were */
+	c->scans &= FILTER_NOT_SMALL;	/* the rest is of the rules as they were */
 	c->units += units;
 	c->rules += p->row ? 1 : -1;
 	c->words = (c->units + 63) / 64;

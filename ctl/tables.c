@@ -57,9 +57,8 @@ uint32_t memory_size(const struct memory *w)
 {
 	const struct filter_chain *c = (const struct filter_chain *)w->v;
 	size_t bytes = memory_bytes(w);
-	bool more = c->scans & FILTER_TREE4 || w->n > c->groups;	/* groups stand at the end; programs look for them and for trees not in the smallest */
 
-	return bytes <= FILTER_SMALL && !more ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
+	return bytes <= FILTER_SMALL && !(c->scans & FILTER_NOT_SMALL) ? FILTER_SMALL : bytes <= FILTER_MEDIUM ? FILTER_MEDIUM : FILTER_LARGE;
 }
 
 /* ---- rows, by content */

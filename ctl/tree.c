@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../xdp/scan.h"
+#include "ask.h"
 #include "scan.h"
 #include "tree.h"
 
-enum { DIM_SADDR, DIM_DADDR, DIM_SPORT, DIM_DPORT, DIM_PROTO, DIMS };
+/* Dimensions: the addresses, of IPv6 by 32 bits, then the numbers. */
+enum { DIMS4 = 5, DIMS6 = 11, DIMS = DIMS6 };
 
 enum {
 	CUT_MOST = 8,			/* bits of a cut */
@@ -16,20 +18,33 @@ enum {
 	SPREAD = 30,			/* how often a cut may write its records, in the mean */
 	WORK_MOST = 150,		/* and all cuts together: for the time that it takes */
 	WORK_LEAST = 1 << 18,
+	INSIDE_MOST = 2000,		/* rows that are tried with records in the leaves */
 };
 
 /* Records that are not cut further: comparing them costs less than the memory of more nodes, which grows faster than the rules do. */
-static uint32_t leaf_size(uint32_t parts)
+static uint32_t leaf_size(uint32_t parts, bool inside)
 {
+	if (inside)
+		return parts < 64 ? 12 : 28;
 	return parts < 2048 ? 28 : parts < 8192 ? 60 : parts < 16384 ? 90 : 120;
 }
 
-static const uint8_t width[DIMS] = { 32, 32, 16, 16, 8 };
-/* where a field is in the packet's two words, and in which of them */
-static const struct { uint8_t shift, word; } place[DIMS] = { { 32, 0 }, { 0, 0 }, { SCAN_SPORT, 1 }, { SCAN_DPORT, 1 }, { SCAN_PROTO, 1 } };
+/* bits of a field, where it is in a word of the packet, and in which */
+struct dim {
+	uint8_t width, shift, word;
+};
 
-struct box {
-	uint32_t lo[DIMS], hi[DIMS];
+static const struct dim dims4[DIMS4] = {
+	{ 32, 32, TREE_ADDRESSES4 }, { 32, 0, TREE_ADDRESSES4 }, { 16, SCAN_SPORT, TREE_NUMBERS4 }, { 16, SCAN_DPORT, TREE_NUMBERS4 }, { 8, SCAN_PROTO, TREE_NUMBERS4 },
+};
+
+static const struct dim dims6[DIMS6] = {
+	{ 32, 32, 0 }, { 32, 0, 0 }, { 32, 32, 1 }, { 32, 0, 1 }, { 32, 32, 2 }, { 32, 0, 2 }, { 32, 32, 3 }, { 32, 0, 3 },
+	{ 16, SCAN_SPORT, TREE_NUMBERS6 }, { 16, SCAN_DPORT, TREE_NUMBERS6 }, { 8, SCAN_PROTO, TREE_NUMBERS6 },
+};
+
+struct box {				/* of one dimension */
+	uint32_t lo, hi;
 };
 
 struct region {				/* a box whose sides are prefixes */
@@ -49,12 +64,18 @@ struct list {				/* of parts, in the order of the rules */
 struct tree {
 	struct memory *memory;
 	struct units parts;
-	struct box *box;		/* of each part */
+	const struct dim *dim;
+	int family, dims;
+	struct box *box;		/* of each part, one behind the other */
 	uint32_t *slots, size;		/* places of leaves by content, 0: none */
 	uint32_t n_leaves, from, most;	/* where the tree begins; its words */
-	uint32_t leaf;			/* records */
+	uint32_t leaf, leaf_most;	/* records that are not cut further; that fit */
 	uint64_t work, work_most;	/* records that have been cut */
-	bool wide, failed;		/* numbers have 32 bits */
+	bool inside;			/* leaves are records, */
+	bool wide;			/* or numbers of 32 bits */
+	bool failed;
+	uint32_t words;			/* of a record */
+	uint64_t rest[16];		/* the policy's */
 };
 
 static uint32_t piece(const struct region *g, int dim, uint32_t value, int shift)
@@ -62,25 +83,47 @@ static uint32_t piece(const struct region *g, int dim, uint32_t value, int shift
 	return (value - g->lo[dim]) >> shift;
 }
 
-/* The first and the last piece that a part reaches into. */
-static void reach(const struct region *g, const struct box *b, int dim, int shift, uint32_t *first, uint32_t *last)
+static const struct box *box(const struct tree *t, uint32_t part)
 {
-	int left = width[dim] - g->fixed[dim];
-	uint32_t end = g->lo[dim] + (uint32_t)((1ull << left) - 1);
-
-	*first = piece(g, dim, b->lo[dim] > g->lo[dim] ? b->lo[dim] : g->lo[dim], shift);
-	*last = piece(g, dim, b->hi[dim] < end ? b->hi[dim] : end, shift);
+	return t->box + (size_t)part * t->dims;
 }
 
-/* Does every packet of the region match? Of those without ports too. */
+/* Bits of a dimension that the region leaves open. */
+static int left_open(const struct tree *t, const struct region *g, int dim)
+{
+	return t->dim[dim].width - g->fixed[dim];
+}
+
+static uint32_t end_of(const struct tree *t, const struct region *g, int dim)
+{
+	return g->lo[dim] + (uint32_t)((1ull << left_open(t, g, dim)) - 1);
+}
+
+/* The first and the last piece that a part reaches into. */
+static void reach(const struct tree *t, const struct region *g, uint32_t part, int dim, int shift, uint32_t *first, uint32_t *last)
+{
+	const struct box *b = &box(t, part)[dim];
+	uint32_t end = end_of(t, g, dim);
+
+	*first = piece(g, dim, b->lo > g->lo[dim] ? b->lo : g->lo[dim], shift);
+	*last = piece(g, dim, b->hi < end ? b->hi : end, shift);
+}
+
+/* An ask may say no, but for the one that leads to the tables. */
+static bool decides(uint32_t entry)
+{
+	return !(entry & RULE_CONTINUE_BIT) || entry == RULE_CONTINUE_BIT;
+}
+
+/* Does what the part says hold for every packet of the region? For those without ports too. */
 static bool covers(const struct tree *t, uint32_t part, const struct region *g)
 {
-	const struct box *b = &t->box[part];
+	const struct box *b = box(t, part);
 
-	if (t->parts.part[part].needs_ports)
+	if (t->parts.part[part].needs_ports || !decides(t->parts.part[part].entry))
 		return false;
-	for (int d = 0; d < DIMS; d++)
-		if (b->lo[d] > g->lo[d] || b->hi[d] < g->lo[d] + (uint32_t)((1ull << (width[d] - g->fixed[d])) - 1))
+	for (int d = 0; d < t->dims; d++)
+		if (b[d].lo > g->lo[d] || b[d].hi < end_of(t, g, d))
 			return false;
 	return true;
 }
@@ -92,14 +135,26 @@ static uint32_t a_line(const struct tree *t)
 	return tree_a_line(t->wide ? FILTER_LARGE : FILTER_MEDIUM);
 }
 
-/* Of a leaf: its last number is that of the policy's record. */
+/* What a leaf is written in: a record, or a line of numbers. The last one has the policy. */
+static uint32_t step_words(const struct tree *t)
+{
+	return t->inside ? t->words : FILTER_TREE_LINE;
+}
+
+static bool is_last(const struct tree *t, const uint64_t *step)
+{
+	if (t->inside)
+		return !memcmp(step, t->rest, t->words * sizeof(*step));
+	return tree_number(step, a_line(t) - 1, t->wide ? FILTER_LARGE : FILTER_MEDIUM) == t->parts.n_parts;
+}
+
 static uint32_t leaf_words(const struct tree *t, const uint64_t *v)
 {
-	uint32_t n = FILTER_TREE_LINE;
+	uint32_t n = 0;
 
-	while (tree_number(v + n - FILTER_TREE_LINE, a_line(t) - 1, t->wide ? FILTER_LARGE : FILTER_MEDIUM) != t->parts.n_parts)
-		n += FILTER_TREE_LINE;
-	return n;
+	while (!is_last(t, v + n))
+		n += step_words(t);
+	return n + step_words(t);
 }
 
 static uint32_t leaf_hash(const uint64_t *v, uint32_t n)
@@ -136,12 +191,14 @@ static void leaves_grow(struct tree *t)
 	free(had);
 }
 
-static void leaf_fill(const struct tree *t, struct list l, uint64_t *words, uint32_t n)
+/* Its words. */
+static uint32_t leaf_numbers(const struct tree *t, struct list l, uint64_t *words)
 {
+	uint32_t lines = l.n / a_line(t) + 1;
 	tree_narrow *narrow = (tree_narrow *)words;
 	tree_wide *wide = (tree_wide *)words;
 
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < lines * a_line(t); i++) {
 		uint32_t number = i < l.n ? l.v[i] : t->parts.n_parts;
 
 		if (t->wide)
@@ -149,18 +206,27 @@ static void leaf_fill(const struct tree *t, struct list l, uint64_t *words, uint
 		else
 			narrow[i] = number;
 	}
+	return lines * FILTER_TREE_LINE;
+}
+
+static uint32_t leaf_inside(const struct tree *t, struct list l, uint64_t *words)
+{
+	for (uint32_t i = 0; i < l.n; i++)
+		scan_record(words + i * t->words, &t->parts.part[l.v[i]]);
+	memcpy(words + l.n * t->words, t->rest, t->words * sizeof(*words));
+	return (l.n + 1) * t->words;
 }
 
 static uint64_t leaf(struct tree *t, struct list l)
 {
-	uint64_t words[FILTER_TREE_MOST / 2];
-	uint32_t lines = l.n / a_line(t) + 1, n = lines * FILTER_TREE_LINE, *slot;
+	uint64_t words[FILTER_LEAF_MOST * sizeof(struct filter_scan6) / 8];
+	uint32_t n, *slot;
 
-	if (l.n >= FILTER_TREE_MOST) {
+	if (l.n >= t->leaf_most) {
 		t->failed = true;
 		return FILTER_TREE_LEAF;
 	}
-	leaf_fill(t, l, words, lines * a_line(t));
+	n = t->inside ? leaf_inside(t, l, words) : leaf_numbers(t, l, words);
 	if (2 * (t->n_leaves + 1) > t->size)
 		leaves_grow(t);
 	slot = leaf_slot(t, words);
@@ -184,14 +250,14 @@ struct profile {
 
 static void profile_make(struct profile *p, const struct tree *t, struct list l, const struct region *g, int dim)
 {
-	int left = width[dim] - g->fixed[dim];
+	int left = left_open(t, g, dim);
 
 	memset(p, 0, sizeof(*p));
 	p->bits = left < CUT_MOST ? left : CUT_MOST;
 	for (uint32_t i = 0; i < l.n; i++) {
 		uint32_t first, last;
 
-		reach(g, &t->box[l.v[i]], dim, left - p->bits, &first, &last);
+		reach(t, g, l.v[i], dim, left - p->bits, &first, &last);
 		p->begins[first]++;
 		p->ends[last]++;
 	}
@@ -225,7 +291,7 @@ static bool choose(const struct tree *t, struct list l, const struct region *g, 
 	struct profile p;
 
 	best->dim = -1;
-	for (int dim = 0; dim < DIMS; dim++) {
+	for (int dim = 0; dim < t->dims; dim++) {
 		profile_make(&p, t, l, g, dim);
 		for (int bits = 2; bits <= p.bits; bits += 2) {
 			double cost = cut_cost(&p, l.n, bits, t->leaf);
@@ -240,12 +306,12 @@ static bool choose(const struct tree *t, struct list l, const struct region *g, 
 /* The parts of l by the pieces that they reach into: those of piece n from at[n] on, up to at[n + 1]. */
 static uint32_t *divide(struct tree *t, struct list l, const struct region *g, const struct cut *c, uint32_t *at)
 {
-	int shift = width[c->dim] - g->fixed[c->dim] - c->bits;
+	int shift = left_open(t, g, c->dim) - c->bits;
 	uint32_t pieces = 1u << c->bits, *v, first, last;
 
 	memset(at, 0, (pieces + 1) * sizeof(*at));
 	for (uint32_t i = 0; i < l.n; i++) {
-		reach(g, &t->box[l.v[i]], c->dim, shift, &first, &last);
+		reach(t, g, l.v[i], c->dim, shift, &first, &last);
 		for (uint32_t n = first; n <= last; n++)
 			at[n]++;
 	}
@@ -256,7 +322,7 @@ static uint32_t *divide(struct tree *t, struct list l, const struct region *g, c
 	t->work += l.n;
 	v = must(malloc(at[pieces] * sizeof(*v) + 1));
 	for (uint32_t i = l.n; i--;) {
-		reach(g, &t->box[l.v[i]], c->dim, shift, &first, &last);
+		reach(t, g, l.v[i], c->dim, shift, &first, &last);
 		for (uint32_t n = first; n <= last; n++)
 			v[--at[n]] = l.v[i];
 	}
@@ -267,7 +333,7 @@ static uint64_t edge(struct tree *t, struct list l, const struct region *g, int 
 
 static uint64_t node(struct tree *t, struct list l, const struct region *g, const struct cut *c, int depth)
 {
-	int shift = width[c->dim] - g->fixed[c->dim] - c->bits;
+	int shift = left_open(t, g, c->dim) - c->bits;
 	uint32_t edges = memory_take(t->memory, 1u << c->bits), at[(1 << CUT_MOST) + 1], *v = divide(t, l, g, c, at);
 
 	for (uint32_t n = 0; n < 1u << c->bits && !t->failed; n++) {
@@ -281,7 +347,7 @@ static uint64_t node(struct tree *t, struct list l, const struct region *g, cons
 		t->memory->v[edges + n] = e;	/* which may have moved */
 	}
 	free(v);
-	return edges | (uint64_t)(place[c->dim].shift + shift) << FILTER_TREE_SHIFT | (uint64_t)place[c->dim].word << FILTER_TREE_WORD |
+	return edges | (uint64_t)(t->dim[c->dim].shift + shift) << FILTER_TREE_SHIFT | (uint64_t)t->dim[c->dim].word << FILTER_TREE_WORD |
 	       ((1ull << c->bits) - 1) << FILTER_TREE_MASK;
 }
 
@@ -303,64 +369,147 @@ static uint64_t edge(struct tree *t, struct list l, const struct region *g, int 
 
 /* ---- the whole */
 
-static struct box box_of(const struct part *p)
+/* A prefix, by 32 bits. */
+static void box_prefix(struct box *b, const __u64 words[2], int n, int length)
 {
-	struct box b = { .lo = { p->saddr[0] >> 32, p->daddr[0] >> 32, p->sport[0], p->dport[0], p->proto },
-			 .hi = { 0, 0, p->sport[1], p->dport[1], p->proto_mask ? p->proto : 255 } };
+	for (int i = 0; i < n; i++) {
+		int here = length - 32 * i;
+		uint32_t open = here <= 0 ? ~0u : here >= 32 ? 0 : ~0u >> here, v = words[i / 2] >> (i & 1 ? 0 : 32);
 
-	b.hi[DIM_SADDR] = b.lo[DIM_SADDR] + (uint32_t)((1ull << (32 - p->slength)) - 1);
-	b.hi[DIM_DADDR] = b.lo[DIM_DADDR] + (uint32_t)((1ull << (32 - p->dlength)) - 1);
-	return b;
+		b[i] = (struct box){ v & ~open, v | open };
+	}
 }
 
-static void build(struct tree *t)
+static void box_of(const struct tree *t, struct box *b, const struct part *p)
+{
+	int words = t->family == 4 ? 1 : 4;
+
+	box_prefix(b, p->saddr, words, p->slength);
+	box_prefix(b += words, p->daddr, words, p->dlength);
+	b += words;
+	b[0] = (struct box){ p->sport[0], p->sport[1] };
+	b[1] = (struct box){ p->dport[0], p->dport[1] };
+	b[2] = (struct box){ p->proto, p->proto_mask ? p->proto : 255 };
+}
+
+/* A record in front that leads all packets to the tables would make the tree a detour. */
+static bool is_vain(const struct tree *t, const struct region *whole)
+{
+	for (uint32_t i = 0; i < t->parts.n_parts / 2; i++)
+		if (t->parts.part[i].entry == RULE_CONTINUE_BIT && covers(t, i, whole))
+			return true;
+	return false;
+}
+
+static uint64_t build(struct tree *t)
 {
 	struct list all = { must(malloc(t->parts.n_parts * sizeof(*all.v) + 1)), t->parts.n_parts };
 	struct region whole = { 0 };
-	uint64_t root;
+	uint64_t root = 0;
 
-	t->box = must(malloc(all.n * sizeof(*t->box) + 1));
+	t->box = must(malloc((size_t)all.n * t->dims * sizeof(*t->box) + 1));
 	for (uint32_t i = 0; i < all.n; i++) {
 		all.v[i] = i;
-		t->box[i] = box_of(&t->parts.part[i]);
+		box_of(t, t->box + (size_t)i * t->dims, &t->parts.part[i]);
 	}
-	root = edge(t, all, &whole, 0);
-	memory_chain(t->memory)->tree = root;
+	t->failed = is_vain(t, &whole);
+	if (!t->failed)
+		root = edge(t, all, &whole, 0);
 	free(t->box);
 	free(all.v);
+	return root;
 }
 
-static void store_records(struct memory *w, const struct units *parts, uint32_t policy)
+static uint32_t store_records(struct tree *t)
 {
-	const uint32_t words = sizeof(struct filter_scan4) / 8, at = memory_take_at(w, (parts->n_parts + 1) * words, words);
-	const struct part rest = { .family = 4, .entry = policy };
-	struct filter_scan4 *r = (struct filter_scan4 *)(w->v + at);
+	const uint32_t n = t->parts.n_parts, at = memory_take_at(t->memory, (n + 1) * t->words, t->words);
 
-	memory_chain(w)->records = at;
-	for (uint32_t i = 0; i < parts->n_parts; i++)
-		scan_record4(r + i, &parts->part[i]);
-	scan_record4(r + parts->n_parts, &rest);
+	for (uint32_t i = 0; i < n; i++)
+		scan_record(t->memory->v + at + i * t->words, &t->parts.part[i]);
+	memcpy(t->memory->v + at + n * t->words, t->rest, t->words * sizeof(*t->rest));
+	return at;
 }
 
-void tree_store(struct memory *w, const struct rows *rows, uint32_t policy)
+/* Rows of the family, under their entries; false: one of them is too many parts, or all are. */
+static bool cut_rows(struct tree *t, const struct rows *rows, const uint32_t *entries)
 {
-	struct tree t = { .memory = w, .from = w->n, .wide = memory_bytes(w) > FILTER_MEDIUM };
+	for (int i = 0; i < rows->n; i++)
+		if (!units_cut(&t->parts, &rows->v[i], i, t->family, entries[i], UNITS_PARTS) || (t->parts.n_parts >= PARTS_MOST && !t->wide))
+			return false;
+	return true;
+}
 
-	if (memory_chain(w)->scans & FILTER_SCAN4 || !scan_is_plain(rows))
-		return;
-	for (int i = 0; i < rows->n && !t.failed; i++)
-		t.failed = !units_cut(&t.parts, &rows->v[i], i, 4) || (t.parts.n_parts >= PARTS_MOST && !t.wide);
-	t.leaf = leaf_size(t.parts.n_parts);
-	t.most = t.wide ? 4 * WORDS_MOST : WORDS_MOST;
+static bool store_tree(struct memory *w, const struct rows *rows, const uint32_t *entries, uint32_t policy, int family, bool inside)
+{
+	struct tree t = { .memory = w, .from = w->n, .wide = memory_bytes(w) > FILTER_MEDIUM, .family = family, .inside = inside };
+	const struct part rest = { .family = family, .entry = policy };
+	uint32_t records = 0;
+	uint64_t root = 0;
+
+	t.dim = family == 4 ? dims4 : dims6;
+	t.dims = family == 4 ? DIMS4 : DIMS6;
+	t.words = (family == 4 ? sizeof(struct filter_scan4) : sizeof(struct filter_scan6)) / 8;
+	scan_record(t.rest, &rest);
+	t.failed = !cut_rows(&t, rows, entries);
+	t.leaf = leaf_size(t.parts.n_parts, inside);
+	t.leaf_most = inside ? FILTER_LEAF_MOST : FILTER_TREE_MOST;
+	t.most = inside ? FILTER_SMALL / 8 : t.wide ? 4 * WORDS_MOST : WORDS_MOST;
 	t.work_most = WORK_LEAST + (uint64_t)t.parts.n_parts * WORK_MOST;
 	if (!t.failed)
-		build(&t);
-	if (!t.failed)
-		store_records(w, &t.parts, policy);
-	if (t.failed || (!t.wide && memory_bytes(w) > FILTER_MEDIUM))
+		root = build(&t);
+	if (!t.failed && !inside)
+		records = store_records(&t);
+	t.failed |= memory_bytes(w) + FILTER_LEAF_MOST * t.words * 8 > (inside ? FILTER_SMALL : t.wide ? FILTER_LARGE : FILTER_MEDIUM);
+	if (t.failed) {
 		w->n = t.from;
-	else
-		memory_chain(w)->scans |= FILTER_TREE4;
+	} else {
+		*(family == 4 ? &memory_chain(w)->tree4 : &memory_chain(w)->tree6) = root;
+		*(family == 4 ? &memory_chain(w)->records4 : &memory_chain(w)->records6) = records;
+		memory_chain(w)->scans |= family == 4 ? FILTER_TREE4 : FILTER_TREE6;
+	}
 	free(t.slots);
 	units_free(&t.parts);
+	return !t.failed;
+}
+
+/* Both trees with their records inside, in the smallest memory, or none. */
+static bool store_small(struct memory *w, const struct rows *rows, const uint32_t *entries, uint32_t policy)
+{
+	uint32_t from = w->n;
+
+	if (memory_chain(w)->scans & FILTER_NOT_SMALL || rows->n > INSIDE_MOST)
+		return false;
+	if (store_tree(w, rows, entries, policy, 4, true) && store_tree(w, rows, entries, policy, 6, true))
+		return true;
+	memory_chain(w)->scans &= ~(uint32_t)FILTER_TREE4;
+	w->n = from;
+	return false;
+}
+
+/* Programs have for the largest chains the tree of plain rules for IPv4 alone. */
+static bool store_larger(struct memory *w, const struct rows *rows, const uint32_t *entries, uint32_t policy, bool asks)
+{
+	bool large = memory_bytes(w) > FILTER_MEDIUM, any;
+
+	if (large && asks)
+		return false;
+	any = store_tree(w, rows, entries, policy, 4, false);
+	any |= !large && store_tree(w, rows, entries, policy, 6, false);
+	if (any)
+		memory_chain(w)->scans |= FILTER_NOT_SMALL;
+	return any;
+}
+
+void trees_store(struct memory *w, const struct rows *rows, const struct raws *raws, uint32_t policy)
+{
+	uint32_t *entries = must(malloc((rows->n + 1) * sizeof(*entries))), from = w->n;
+	bool asks = asks_store(w, rows, raws, entries);
+
+	if (!asks)
+		w->n = from;
+	if (!store_small(w, rows, entries, policy) && !store_larger(w, rows, entries, policy, asks))
+		w->n = from;
+	else if (asks)
+		memory_chain(w)->scans |= FILTER_ASKS;
+	free(entries);
 }

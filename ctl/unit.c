@@ -7,7 +7,7 @@
 #include "unit.h"
 
 enum {
-	MAX_PARTS = 64,		/* a rule cut into more stays by itself */
+	MAX_PARTS = 64,		/* a rule cut into more stays by itself, in no group */
 	MAX_SAME_KEY = 6,	/* records of one key in a group: all of them are looked at */
 };
 
@@ -17,7 +17,7 @@ static const uint8_t lengths6[] = { 0, 16, 32, 40, 48, 56, 64, 96, 128 };
 /* ---- a rule's parts */
 
 struct prefixes {
-	struct { u128 value; uint8_t length; } v[MAX_PARTS];
+	struct { u128 value; uint8_t length; } v[UNITS_PARTS];
 	int n;
 };
 
@@ -29,12 +29,14 @@ static u128 low_bits(int n)
 /* Cut a span of a field of `width` bits into prefixes. */
 static bool prefixes_add(struct prefixes *p, struct span s, int width)
 {
+	if (s.hi > low_bits(width))	/* of what is negated */
+		s.hi = low_bits(width);
 	for (u128 lo = s.lo;; ) {
 		int open = 0;
 
 		while (open < width && !(lo >> open & 1) && (lo | low_bits(open + 1)) <= s.hi)
 			open++;
-		if (p->n == MAX_PARTS)
+		if (p->n == UNITS_PARTS)
 			return false;
 		p->v[p->n].value = lo;
 		p->v[p->n++].length = width - open;
@@ -67,8 +69,8 @@ static void set_address(__u64 word[2], u128 value, int width)
 
 struct cut {			/* what a rule's parts are made of: all combinations */
 	struct prefixes saddr, daddr;
-	struct span sport[MAX_PARTS], dport[MAX_PARTS];
-	int proto[MAX_PARTS];	/* -1: any */
+	struct span sport[UNITS_PARTS], dport[UNITS_PARTS];
+	int proto[UNITS_PARTS];	/* -1: any */
 	int n_sport, n_dport, n_proto;
 	uint8_t family;
 };
@@ -81,7 +83,7 @@ static int ports_of(struct span *out, const struct constraints *k, enum filter_f
 		out[0] = (struct span){ 0, 65535 };
 		return 1;
 	}
-	if (s->n > MAX_PARTS)
+	if (s->n > UNITS_PARTS)
 		return -1;
 	for (int i = 0; i < s->n; i++)
 		out[i] = (struct span){ s->v[i].lo, s->v[i].hi < 65535 ? s->v[i].hi : 65535 };
@@ -99,7 +101,7 @@ static int protos_of(int *out, const struct constraints *k)
 	}
 	for (int i = 0; i < s->n; i++)
 		for (u128 v = s->v[i].lo; v <= s->v[i].hi && v < 256; v++) {
-			if (n == MAX_PARTS)
+			if (n == UNITS_PARTS)
 				return -1;
 			out[n++] = (int)v;
 		}
@@ -116,7 +118,7 @@ static bool asks_family(const struct constraints *k, int family)
 }
 
 /* False: the rule must stay by itself. */
-static bool cut_rule(struct cut *c, const struct constraints *k, int family)
+static bool cut_rule(struct cut *c, const struct constraints *k, int family, int most)
 {
 	int width = family == 4 ? 32 : 128;
 
@@ -128,7 +130,7 @@ static bool cut_rule(struct cut *c, const struct constraints *k, int family)
 	c->n_dport = ports_of(c->dport, k, FIELD_DPORT);
 	c->n_proto = protos_of(c->proto, k);
 	return c->n_sport >= 0 && c->n_dport >= 0 && c->n_proto >= 0 &&
-	       (long)c->saddr.n * c->daddr.n * c->n_sport * c->n_dport * c->n_proto <= MAX_PARTS;
+	       (long)c->saddr.n * c->daddr.n * c->n_sport * c->n_dport * c->n_proto <= most;
 }
 
 static struct part *part_room(struct units *u)
@@ -163,16 +165,16 @@ static void add_parts(struct units *u, const struct cut *c, uint32_t row, uint32
 	}
 }
 
-bool units_cut(struct units *u, const struct row *r, uint32_t index, int family)
+bool units_cut(struct units *u, const struct row *r, uint32_t index, int family, uint32_t entry, int most)
 {
 	const struct constraints *k = &r->k;
 	static struct cut c;
 
 	if (!asks_family(k, family))
 		return true;
-	if (!cut_rule(&c, k, family))
+	if (!cut_rule(&c, k, family, most))
 		return false;
-	add_parts(u, &c, index, r->entry, k->used & (FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT)));
+	add_parts(u, &c, index, entry, k->used & (FIELD_BIT(FIELD_SPORT) | FIELD_BIT(FIELD_DPORT)));
 	return true;
 }
 
@@ -184,7 +186,7 @@ static bool row_parts(struct units *u, const struct row *r, uint32_t index)
 
 	if (r->entry & (RULE_CONTINUE_BIT | RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT) || r->k.used & FIELDS_EXTRA || !is_ip)
 		return false;
-	if (units_cut(u, r, index, 4) && units_cut(u, r, index, 6))
+	if (units_cut(u, r, index, 4, r->entry, MAX_PARTS) && units_cut(u, r, index, 6, r->entry, MAX_PARTS))
 		return true;
 	u->n_parts = had;
 	return false;

@@ -43,6 +43,8 @@ enum { UNITS_UNGROUPED = 2048 };
 int units_make(struct units *u, const struct rows *rows, bool grouped);
 uint32_t part_hash(const struct filter_group *g, const struct part *p);	/* its bucket */
 
-/* Append the parts of a row for packets of a family (4 or 6), none where it matches none of them. False: they would be too many. */
-bool units_cut(struct units *u, const struct row *r, uint32_t index, int family);
+/* Append the parts of a row for packets of a family (4 or 6), none where it matches none of them, under `entry`; what it asks beside addresses, ports and protocol is left out. False: they
+ * would be more than `most`, of UNITS_PARTS. */
+enum { UNITS_PARTS = 1024 };
+bool units_cut(struct units *u, const struct row *r, uint32_t index, int family, uint32_t entry, int most);
 void units_free(struct units *u);

@@ -5,7 +5,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define WEIR_SCHEMA 7		/* of all of maps/: raise it when a layout changes; maps of another schema are refused */
+#define WEIR_SCHEMA 8		/* of all of maps/: raise it when a layout changes; maps of another schema are refused */
 #define MAX_INTERFACES 128	/* slots 1..127; slot 0 is nobody */
 
 enum hook { HOOK_XDP, HOOK_TC_INGRESS, HOOK_TC_EGRESS, HOOK_COUNT };

@@ -148,13 +148,15 @@ struct filter_chain {
 	__u32 leaps;		/* of the units: where to go on behind one that decides nothing, a position, 0: at the next; << 32: place of its statements (compile.c) */
 	__u32 lookups;		/* FILTER_LOOKUPS of struct set_lookup (set.h), for each field of FIELDS_SET */
 	__u32 starts;		/* ctl/patch.c: which row a rule begins with */
-	__u32 scans;		/* FILTER_SCAN4, FILTER_SCAN6, FILTER_TREE4 */
+	__u32 scans;		/* FILTER_TREE4, … */
 	__u32 groups;		/* struct filter_group */
 	__u32 policy;		/* as an entry: id and verdict */
 	__u32 units, rules;
 	__u64 bytes;		/* in use */
-	__u64 tree;		/* FILTER_TREE4: the root, as an edge */
-	__u32 records;		/* of the tree: struct filter_scan4 */
+	__u64 tree4, tree6;	/* FILTER_TREE4, FILTER_TREE6: the root, as an edge */
+	__u32 records4;		/* struct filter_scan4, that numbers stand for, */
+	__u32 records6;		/* and filter_scan6 */
+	__u32 asks;		/* struct filter_ask */
 	__u32 pad;
 	struct filter_lone lone;
 	__u64 keys;		/* bitmap of the fields that keys of sets are made of */
@@ -213,12 +215,9 @@ struct filter_record6 {			/* addresses as two words, high one first */
 	__u32 pad;
 };
 
-/* A short chain of plain rules needs no tables: FILTER_SCAN_MOST records at most of each family stand at FILTER_SCAN_AT of its memory and are compared one after the other.
- * A rule is as many records as it has combinations of prefixes and ranges; behind the last one stands one that holds always, with the policy. Ports and
- * protocol are three numbers side by side in a word: one subtraction tells of all of them whether they are large enough, another whether they are small enough. */
-#define FILTER_SCAN_MOST 64
-#define FILTER_SCAN_AT 1088
-enum { FILTER_SCAN4 = 1, FILTER_SCAN6 = 2, FILTER_TREE4 = 4 };
+/* A rule that looks only at addresses, ports and protocol, and decides, is plain. It is as many records as it has combinations of prefixes and ranges. Ports and protocol
+ * are three numbers side by side in a word: one subtraction tells of all of them whether they are large enough, another whether they are small enough. */
+enum { FILTER_TREE4 = 1, FILTER_TREE6 = 2, FILTER_ASKS = 4, FILTER_NOT_SMALL = 8 };	/* the last: groups, or leaves of numbers */
 enum { SCAN_SPORT = 0, SCAN_DPORT = 20, SCAN_PROTO = 40 };	/* bits where they begin */
 #define SCAN_ANY 0x1ffffull		/* most of a port; of the ports of a packet that has none */
 #define SCAN_GUARDS (0x20000ull << SCAN_SPORT | 0x20000ull << SCAN_DPORT | 0x100ull << SCAN_PROTO)
@@ -236,28 +235,47 @@ struct filter_scan4 {
 
 struct filter_scan6 {
 	struct filter_scan rule;
-	__u64 mask[4], value[4];	/* source, destination, as on the wire */
+	struct { __u64 mask, value; } address[4];	/* source, destination, as on the wire; of the last the second cache line */
+	__u64 pad[6];
 };
 
-struct filter_scans {
-	struct filter_scan4 v4[FILTER_SCAN_MOST + 1];
-	struct filter_scan6 v6[FILTER_SCAN_MOST + 1];
-};
-
-/* More plain rules than that are, for IPv4, led to by a decision tree (HiCuts, Gupta and McKeown 1999). Its edges are words: of a node, where its edges are
- * (bits 0-31), which bits of the packet choose one of them (32-37: how far they are shifted; 38: 0 addresses, 1 numbers, as the records have them; 48-62: mask); of
- * a leaf, where it is: numbers of records in the order of the rules, behind them that of the policy's record, which holds always, up to the end of a cache line. Numbers
- * have 16 bits, in FILTER_LARGE 32. */
+/* A decision tree (HiCuts, Gupta and McKeown 1999) for each family leads to them. Its edges are words: of a node, where its edges are
+ * (bits 0-31), which bits of the packet choose one of them (32-37: how far they are shifted; 38-40: of which word, enum tree_word; 48-62: mask); of
+ * a leaf, where it is. In FILTER_SMALL it is the records themselves, in the order of the rules, behind them one that holds always, with the policy. Else it is numbers of records, up to the end of
+ * a cache line, behind them the number of the policy's; they have 16 bits, in FILTER_LARGE 32. The tree of a few rules is one leaf. */
 #define FILTER_TREE_LEAF (1ull << 63)
 #define FILTER_TREE_SHIFT 32
 #define FILTER_TREE_WORD 38
 #define FILTER_TREE_MASK 48
 #define FILTER_TREE_DEPTH 16
 #define FILTER_TREE_LINE 8		/* words of a cache line */
-#define FILTER_TREE_MOST 128		/* numbers in a leaf */
+#define FILTER_TREE_MOST 128		/* numbers in a leaf, the policy's included, */
+#define FILTER_LEAF_MOST 64		/* records */
+enum tree_word { TREE_ADDRESSES4, TREE_NUMBERS4 };	/* of IPv6: its words, source first, then the numbers */
+#define TREE_NUMBERS6 4
 
-_Static_assert(sizeof(struct filter_chain) <= FILTER_SCAN_AT, "behind it");
+/* With other rules among them (FILTER_ASKS), trees know of these what is plain: a record whose entry is RULE_CONTINUE_BIT and the number of an ask, which says what else must hold
+ * and what follows then. An entry of 0: the rule does more than decide, or asks for what is not known here, so the tables must be asked; number 0 is such a one without terms. */
+#define FILTER_TERMS 2
+enum filter_term_kind { TERM_STATE, TERM_TCP_FLAGS, TERM_ICMP_TYPE, TERM_ICMP_CODE, TERM_VLAN_ID, TERM_IFNAME, TERM_SET_SADDR4, TERM_SET_DADDR4, TERM_SET_SADDR6, TERM_SET_DADDR6 };
 
+struct filter_term {
+	__u8 kind;
+	__u8 varies;			/* between packets of a flow */
+	__u8 field;
+	__u8 pad;
+	__u32 slot;			/* of a set */
+	__u64 v[4];			/* of the first four kinds: a bit for each value that holds; VLAN: from, to; interface: its name; set: 1 or 0, is it in there */
+};
+
+struct filter_ask {
+	__u32 entry;
+	__u32 n;
+	struct filter_term term[FILTER_TERMS];	/* those that do not vary first */
+	__u64 pad[5];
+};
+
+_Static_assert(sizeof(struct filter_scan6) == 128 && sizeof(struct filter_ask) == 128, "sixteen words");
 #define FILTER_RECORDS 2		/* a bucket: one cache line, or two */
 struct filter_bucket4 { struct filter_record4 record[FILTER_RECORDS]; };
 struct filter_bucket6 { struct filter_record6 record[FILTER_RECORDS]; };

@@ -91,9 +91,10 @@ static void add_read(struct text *t, int family, bool tcp)
 	add(t, forms[below(8)][tcp ? 2 : family == 6], below(8));
 }
 
-enum { SETS = 4 };
+enum { SETS = 6, SETS_INTERVAL = 4 };
 static const struct { const char *name; enum config_type type; } sets[SETS] = {
 	{ "four", TYPE_IPV4_ADDR }, { "six", TYPE_IPV6_ADDR }, { "ports", TYPE_INET_SERVICE }, { "tags", TYPE_VLAN_ID },
+	{ "moving4", TYPE_IPV4_ADDR }, { "moving6", TYPE_IPV6_ADDR },	/* of single addresses, looked up */
 };
 
 static void add_set(struct text *t, int i)
@@ -101,6 +102,10 @@ static void add_set(struct text *t, int i)
 	static const char *const flags[] = { "", "", ", timeout", "; counter" };	/* the latter two are looked up */
 	int n = below(12);
 
+	if (i >= SETS_INTERVAL) {
+		add(t, "set %s { type %s; flags dynamic; }\n", sets[i].name, config_type_text[sets[i].type]);
+		return;
+	}
 	add(t, "set %s { type %s; flags interval%s", sets[i].name, config_type_text[sets[i].type], flags[i < 2 ? below(4) : 0]);
 	for (int e = 0; e < n; e++) {
 		add(t, e ? ", " : "; elements = { ");
@@ -221,8 +226,30 @@ static void add_rule(struct text *t, int chain)
 	add_decision(t, chain);
 }
 
-/* Of addresses, ports and protocol alone, and it decides. */
-static void add_plain_rule(struct text *t)
+enum kind { KIND_ANY, KIND_PLAIN, KIND_ASKING };
+
+/* What records of trees ask beside addresses, ports and protocol. */
+static void add_ask(struct text *t, int family)
+{
+	static const char *const states[] = { "new", "established,related", "invalid", "!= established", "untracked" };
+	uint32_t what = below(6);
+
+	if (what == 0)
+		add(t, "ct state %s ", states[below(5)]);
+	else if (what == 1)
+		add_flags(t);
+	else if (what == 2)
+		add(t, "%s type %u-%u ", family == 4 ? "icmp" : "icmpv6", below(4), 4 + below(100));
+	else if (what == 3)
+		add(t, "vlan id %u-%u ", below(100), 100 + below(3000));
+	else if (what == 4)
+		add(t, "%s %s@moving%d ", family == 4 ? "ip saddr" : "ip6 daddr", below(3) ? "" : "!= ", family);
+	else
+		add(t, "iifname %s\"eth%u\" ", below(3) ? "" : "!= ", below(4));
+}
+
+/* Of addresses, ports and protocol alone, and it decides; `asks`: and more. */
+static void add_plain_rule(struct text *t, int asks)
 {
 	static const char *const verdicts[] = { "accept", "drop", "counter drop", "reject", "return" };
 	int family = below(3) ? 4 : 6;
@@ -241,11 +268,13 @@ static void add_plain_rule(struct text *t)
 		add(t, "%s ", config_key_text[keys[i]]);
 		add_operand(t, config_key_type[keys[i]]);
 	}
+	while (asks--)
+		add_ask(t, family);
 	add(t, "%s\n", verdicts[below(5)]);
 }
 
-/* Rules that contradict themselves are refused: others take their place. `plain`: of the kind that short chains are scanned for. */
-static void random_config(struct config *c, int n_rules, bool plain)
+/* Rules that contradict themselves are refused: others take their place. */
+static void random_config(struct config *c, int n_rules, enum kind kind)
 {
 	struct text *t = must(malloc(sizeof(*t)));
 
@@ -262,8 +291,8 @@ static void random_config(struct config *c, int n_rules, bool plain)
 		fail_msg("%s\n%s", fail_message(), t->s);
 	for (int tries = 0, chain = -1; c->chains[CHAIN_INGRESS].n_rules < n_rules; chain = below(4) ? -1 : (int)below(USERS)) {
 		t->n = 0;
-		if (plain)
-			chain = -1, add_plain_rule(t);
+		if (kind != KIND_ANY)
+			chain = -1, add_plain_rule(t, kind == KIND_ASKING && below(2) ? 1 + below(2) : 0);
 		else
 			add_rule(t, tries++ > 20 * n_rules ? -1 : chain);
 		if (config_add_rule(c, chain < 0 ? CHAIN_INGRESS : CHAIN_COUNT + chain, -1, t->s))
@@ -288,7 +317,7 @@ static const enum filter_field field_of[KEY_COUNT] = {
 	[KEY_IP_FRAG_OFF] = FIELD_FRAG_OFF, [KEY_IP_LENGTH] = FIELD_IP_LENGTH, [KEY_IP6_LENGTH] = FIELD_IP_LENGTH,
 	[KEY_IP6_NEXTHDR] = FIELD_NEXTHDR, [KEY_IP_OPTION_LSRR] = FIELD_OPTIONS, [KEY_EXTHDR_HBH] = FIELD_OPTIONS,
 	[KEY_EXTHDR_FRAG] = FIELD_OPTIONS, [KEY_TCP_OPTION_MAXSEG] = FIELD_TCP_OPTIONS, [KEY_TCP_OPTION_TIMESTAMP] = FIELD_TCP_OPTIONS,
-	[KEY_TCP_OPTION_SACK_PERM] = FIELD_TCP_OPTIONS, [KEY_TCP_OPTION_MAXSEG_SIZE] = FIELD_TCP_MSS,
+	[KEY_TCP_OPTION_SACK_PERM] = FIELD_TCP_OPTIONS, [KEY_TCP_OPTION_MAXSEG_SIZE] = FIELD_TCP_MSS, [KEY_CT_STATE] = FIELD_CT_STATE,
 };
 
 /* Places that rules name get their fields in the order of the text. */
@@ -429,6 +458,7 @@ static void random_packet(const struct config *c, struct field_values *v)
 	put(v, FIELD_TOS, rnd() & 255);
 	put(v, FIELD_TTL, edge(c, FIELD_TTL, 255));
 	put(v, FIELD_IP_LENGTH, edge(c, FIELD_IP_LENGTH, 0xffff));
+	put(v, FIELD_CT_STATE, (enum ct_state[]){ CT_INVALID, CT_ESTABLISHED, CT_RELATED, CT_NEW, CT_UNTRACKED }[below(5)]);
 	put_some(v, FIELD_OPTIONS, rnd() & 31);
 	put(v, v->lo[FIELD_FAMILY] == 4 ? FIELD_FRAG_OFF : FIELD_NEXTHDR, below(2) ? below(8) : rnd() & 0xff);
 	if (v->lo[FIELD_FAMILY] == 4 && below(2))
@@ -619,14 +649,14 @@ static void check_packet(const struct config *c, const struct compiled *out, con
 	t->deep += naive >= RULE_FIRST + 20;
 }
 
-static void check_config(int n_rules, bool plain, struct tally *tally)
+static void check_config(int n_rules, enum kind kind, struct tally *tally)
 {
 	struct compiled out;
 	struct raws raws;
 	struct config c;
 	uint32_t id = RULE_FIRST;
 
-	random_config(&c, n_rules, plain);
+	random_config(&c, n_rules, kind);
 	for (int k = 0; k < config_n_chains(&c); k++)
 		for (int i = 0; i < config_chain(&c, k)->n_rules; i++)
 			config_chain(&c, k)->rules[i].id = id++;
@@ -634,7 +664,7 @@ static void check_config(int n_rules, bool plain, struct tally *tally)
 		fail_clear();
 		config_free(&c);
 		assert_true(n_rules > 100);
-		check_config(n_rules / 2, plain, tally);
+		check_config(n_rules / 2, kind, tally);
 		return;
 	}
 	raws_of(&raws, &c);
@@ -645,32 +675,50 @@ static void check_config(int n_rules, bool plain, struct tally *tally)
 	config_free(&c);
 }
 
-static void agrees_with_the_model_on_random_rules(void **unused)
+static int rounds(void)
 {
 	const char *often = getenv("WEIR_ROUNDS");
-	int rounds = often && atoi(often) > 0 ? atoi(often) : 1;
+
+	return often && atoi(often) > 0 ? atoi(often) : 1;
+}
+
+static void agrees_with_the_model_on_random_rules(void **unused)
+{
 	struct tally tally = {};
 
 	(void)unused;
-	for (int i = 0; i < RULE_SETS * rounds; i++)
-		check_config(i < 4 ? i : (int)below(i % 3 ? 60 : 300) + 1, false, &tally);
-	print_message("%u packets, %u decided by a rule, %u by one behind the twentieth\n", tally.packets, tally.by_rule, tally.deep);
-	assert_int_equal(tally.packets, RULE_SETS * PACKETS * rounds);
+	for (int i = 0; i < RULE_SETS * rounds(); i++)
+		check_config(i < 4 ? i : (int)below(i % 3 ? 60 : 300) + 1, KIND_ANY, &tally);
+	print_message("%u packets, %u by a tree, %u decided by a rule, %u by one behind the twentieth\n", tally.packets, tally.scanned, tally.by_rule, tally.deep);
+	assert_int_equal(tally.packets, RULE_SETS * PACKETS * rounds());
 	assert_true(tally.by_rule > tally.packets / 4);		/* the packets do meet the rules */
+	assert_true(tally.scanned > tally.packets / 20);	/* others come to what only tables can tell */
 	assert_true(tally.marked > tally.packets / 20);
 	assert_true(tally.deep > tally.packets / 50);
 }
 
-static void scans_short_chains_as_the_model_reads_them(void **unused)
+/* Mostly short chains; some are longer than a leaf. */
+static void check_trees(enum kind kind, int shortest, uint32_t least)
 {
 	struct tally tally = {};
 
-	(void)unused;
-	for (int i = 0; i < RULE_SETS; i++)
-		check_config(i % 12 ? i % 20 : FILTER_SCAN_MOST + (int)below(100), true, &tally);
-	print_message("%u packets, %u of them scanned, %u decided by a rule\n", tally.packets, tally.scanned, tally.by_rule);
-	assert_true(tally.scanned > tally.packets / 8);
+	for (int i = 0; i < RULE_SETS * rounds(); i++)
+		check_config(i % 12 ? i % shortest : FILTER_LEAF_MOST + (int)below(100), kind, &tally);
+	print_message("%u packets, %u of them by a tree, %u decided by a rule\n", tally.packets, tally.scanned, tally.by_rule);
+	assert_true(tally.scanned > tally.packets / 100 * least);
 	assert_true(tally.by_rule > tally.packets / 4);
+}
+
+static void trees_of_plain_rules_answer_as_the_model_does(void **unused)
+{
+	(void)unused;
+	check_trees(KIND_PLAIN, 20, 50);
+}
+
+static void trees_that_ask_answer_as_the_model_does(void **unused)
+{
+	(void)unused;
+	check_trees(KIND_ASKING, 30, 25);
 }
 
 /* ---- single changes: patched tables against both oracles, after each */
@@ -981,7 +1029,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_the_model_on_random_rules),
-		cmocka_unit_test(scans_short_chains_as_the_model_reads_them),
+		cmocka_unit_test(trees_of_plain_rules_answer_as_the_model_does),
+		cmocka_unit_test(trees_that_ask_answer_as_the_model_does),
 		cmocka_unit_test(one_change_at_a_time_answers_as_a_compile_does),
 		cmocka_unit_test(decides_by_what_the_sentence_says),
 		cmocka_unit_test(reaches_the_ends_of_addresses),

@@ -5,11 +5,11 @@
 #include "../maps/rule.h"
 #include "program.h"
 #include "account.h"
+#include "ask.h"
 #include "field.h"
 #include "log.h"
 #include "row.h"
 #include "rule.h"
-#include "scan.h"
 #include "set.h"
 #include "state.h"
 #include "walk.h"
@@ -89,8 +89,10 @@ static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, st
 	}
 	if ((c->fields | c->keys) & FIELDS_PARSED)
 		filter_key_extra(ctx, k, p, c->fields | c->keys);
-	if (c->fields & FIELD_BIT(FIELD_CT_STATE))
-		state_read(p, k, f);
+	if (c->fields & FIELD_BIT(FIELD_CT_STATE) && p->family) {
+		filter_set(k, FIELD_CT_STATE, 0, filter_state(p, f));
+		k->cacheable &= p->state == CT_ESTABLISHED;
+	}
 	if (c->fields & FIELDS_READ) {
 		__builtin_memcpy(k->raw, c->raw, sizeof(k->raw));
 		field_read(ctx, p, k, c->fields);
@@ -153,21 +155,125 @@ static __always_inline __u64 filter_numbers(const struct pkt *p)
 	return p->flags & PKT_PORTS ? scan_numbers(bpf_ntohs(p->sport), bpf_ntohs(p->dport), p->proto) : scan_numbers(SCAN_ANY, SCAN_ANY, p->proto);
 }
 
-/* The records of a chain in small memory. */
-static __always_inline const struct filter_scans *filter_scans(const struct filter_chain *c)
-{
-	const struct filter_scans *s = (const void *)c + FILTER_SCAN_AT;
+/* ---- what records ask beside them */
 
-	asm volatile("" : "+r"(s));	/* and not before c is known to be there */
-	return s;
+static __always_inline int asks_more(const struct filter_chain *c)
+{
+	return !PLAIN && c->scans & FILTER_ASKS;
 }
 
-/* A function of its own: kept inline, four words of addresses would take stack, of which programs at tc have none left. */
-__noinline int filter_scan6(const struct pkt *p, __u32 chain)
+/* Is the packet's address in the set of the term: SET_YES, SET_NO. SET_ELSEWHERE, SET_LENGTHWISE: the key is made, and the table is to be asked as any, or as one of IPv6 addresses. A function that
+ * calls none, since there is no more stack. */
+__noinline int filter_listed(const struct pkt *p, const struct filter_term *t)
 {
-	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL);
+	const union ip_addr *address;
+	const volatile __u64 *at;
+	struct filter_key *k;
+	__u32 slot, four;
+	__u64 word;
+	int answer;
 
-	return p && c ? scan6(filter_scans(c)->v6, p->saddr.w, p->daddr.w, filter_numbers(p)) : 0;
+	if (!p || !t)
+		return SET_NO;
+	four = t->kind <= TERM_SET_DADDR4;
+	if (p->family != (four ? 4 : 6))
+		return SET_END;
+	address = t->kind == TERM_SET_SADDR4 || t->kind == TERM_SET_SADDR6 ? &p->saddr : &p->daddr;
+	slot = t->slot;
+	at = set_place(&slot);
+	answer = four ? set4_ask(bpf_ntohl(address->v4), at) : SET_END;
+	if (answer != SET_END)
+		return answer;
+	k = bpf_map_lookup_elem(&filter_scratch, &first_element);
+	word = at ? *at : 0;
+	if (!k || !word)
+		return SET_NO;
+	k->query.word = word;
+	k->query.key[0] = four ? (__u64)bpf_ntohl(address->v4) << 32 : bpf_be64_to_cpu(address->w[0]);
+	k->query.key[1] = four ? 0 : bpf_be64_to_cpu(address->w[1]);
+	k->query.key[2] = k->query.key[3] = k->query.key[4] = 0;
+	k->query.now = set_tick(bpf_jiffies64());
+	return SET_SLOT_KIND(word) == SET_ADDRESS6 ? SET_LENGTHWISE : SET_ELSEWHERE;
+}
+
+/* 1, 0; -1: only the tables can tell. */
+static __always_inline int filter_term_set(const struct pkt *p, const struct filter_term *t)
+{
+	int answer = filter_listed(p, t);
+	struct filter_key *k;
+
+	if (answer > SET_YES && answer < SET_END) {
+		k = bpf_map_lookup_elem(&filter_scratch, &first_element);
+		if (!k)
+			return -1;
+		answer = answer == SET_ELSEWHERE ? set_do(k, SET_DO_PROBE, 0) : set_do(k, SET_DO_SIX, 0);
+		if (answer > SET_YES)
+			return -1;
+	}
+	return answer == (int)t->v[0];
+}
+
+/* p->state has been found. Of packets of another state than established the next may be answered otherwise. */
+static __always_inline int term_state(struct pkt *p, const struct filter_term *t)
+{
+	if (p->state != CT_ESTABLISHED)
+		p->cacheable = 0;
+	return term_has(t, p->state);
+}
+
+/* The same of any term. */
+static __always_inline int filter_term(struct pkt *p, const struct filter_term *t)
+{
+	switch (t->kind) {
+	case TERM_STATE:
+		return term_state(p, t);
+	case TERM_TCP_FLAGS:
+		return p->flags & PKT_PORTS && p->proto == IP_TCP && term_has(t, p->tcp_flags);
+	case TERM_ICMP_TYPE:
+		return p->flags & PKT_ICMP && term_has(t, p->icmp_type);
+	case TERM_ICMP_CODE:
+		return p->flags & PKT_ICMP && term_has(t, p->icmp_code);
+	case TERM_VLAN_ID:
+		return p->vlans && p->vlan_id >= t->v[0] && p->vlan_id <= t->v[1];
+	case TERM_IFNAME:
+		return program.name[0] == t->v[0] && program.name[1] == t->v[1];
+	default:
+		return filter_term_set(p, t);
+	}
+}
+
+/* A function of its own: once for the verifier, and few of the records of a chain come to it. */
+__noinline int filter_ask(struct pkt *p, const struct filter_ask *q)
+{
+	if (!p || !q)
+		return 0;
+	ROLLED
+	for (__u64 i = 0; i < FILTER_TERMS && i < q->n; i++) {
+		int holds = filter_term(p, &q->term[i]);
+
+		if (holds < 0)
+			return 0;
+		if (holds)
+			continue;
+		if (q->term[i].varies)
+			p->cacheable = 0;
+		return RULE_CONTINUE_BIT;
+	}
+	return q->entry;
+}
+
+struct asker {
+	struct pkt *p;
+};
+
+/* Of states, the most frequent question, without a further call. */
+static __always_inline __u32 asker_entry(const struct asker *a, const struct filter_ask *q)
+{
+	if (PLAIN)
+		return 0;
+	if (q->n == 1 && q->term[0].kind == TERM_STATE)
+		return term_state(a->p, &q->term[0]) ? q->entry : RULE_CONTINUE_BIT;
+	return filter_ask(a->p, q);
 }
 
 static __always_inline __u64 filter_addresses(const struct pkt *p)
@@ -180,23 +286,45 @@ __noinline int filter_tree_large(const struct pkt *p, __u32 chain)
 {
 	const struct filter_chain *c = filter_memory(chain, FILTER_LARGE);
 
-	return p && c && c->scans & FILTER_TREE4 ? scan_tree4(c, filter_addresses(p), filter_numbers(p), FILTER_LARGE) : 0;
+	return p && c && c->scans & FILTER_TREE4 && !asks_more(c) ? scan_tree4(c, filter_addresses(p), filter_numbers(p), FILTER_LARGE) : 0;
 }
 
-/* The entry that a chain of plain rules has for the packet, without tables and notes. 0: the chain or the packet is another one. */
-static __always_inline __u32 filter_scan(const struct pkt *p, __u32 chain)
-{
-	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL), *m = c ? 0 : filter_memory(chain, FILTER_MEDIUM);
+/* Functions of their own for the verifier, and for the stack, of which programs at tc have none left. */
+#define FILTER_TREE(name, family, size, walk) \
+__noinline int name(struct pkt *p, struct flow *f, __u32 chain) \
+{ \
+	const struct filter_chain *c = filter_memory(chain, size); \
+	const struct asker a = { p }; \
+ \
+	if (!p || !c || !(c->scans & FILTER_TREE##family)) \
+		return 0; \
+	if (asks(c, FIELD_BIT(FIELD_CT_STATE))) \
+		filter_state(p, f); \
+	return walk; \
+}
 
-	if (p->family == 4 && m && m->scans & FILTER_TREE4)
-		return scan_tree4(m, filter_addresses(p), filter_numbers(p), FILTER_MEDIUM);
-	if (p->family == 4 && !c && !m)
-		return filter_tree_large(p, chain);
-	if (!c || !c->scans)
-		return 0;
-	if (p->family == 4 && c->scans & FILTER_SCAN4)
-		return scan4(filter_scans(c)->v4, filter_addresses(p), filter_numbers(p));
-	return p->family == 6 && c->scans & FILTER_SCAN6 ? filter_scan6(p, chain) : 0;
+FILTER_TREE(filter_tree4_small, 4, FILTER_SMALL, ask_tree4(c, filter_addresses(p), filter_numbers(p), &a, FILTER_SMALL))
+FILTER_TREE(filter_tree4_medium, 4, FILTER_MEDIUM, ask_tree4(c, filter_addresses(p), filter_numbers(p), &a, FILTER_MEDIUM))
+FILTER_TREE(filter_tree6_small, 6, FILTER_SMALL, ask_tree6(c, p->saddr.w, filter_numbers(p), &a, FILTER_SMALL))
+FILTER_TREE(filter_tree6_medium, 6, FILTER_MEDIUM, ask_tree6(c, p->saddr.w, filter_numbers(p), &a, FILTER_MEDIUM))
+
+/* The entry that a chain's records have for the packet, without tables and notes; p->cacheable is 0 if it need not hold for the flow. 0: only the tables can tell. */
+static __always_inline __u32 filter_scan(struct pkt *p, struct flow *f, __u32 chain)
+{
+	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL);
+
+	if (c) {
+		if (p->family == 4 && c->scans & FILTER_TREE4)
+			return asks_more(c) ? filter_tree4_small(p, f, chain) : scan_leaf4(c, filter_addresses(p), filter_numbers(p));
+		return p->family == 6 && c->scans & FILTER_TREE6 ? filter_tree6_small(p, f, chain) : 0;
+	}
+	c = filter_memory(chain, FILTER_MEDIUM);
+	if (c) {
+		if (p->family == 4 && c->scans & FILTER_TREE4)
+			return asks_more(c) ? filter_tree4_medium(p, f, chain) : scan_tree4(c, filter_addresses(p), filter_numbers(p), FILTER_MEDIUM);
+		return p->family == 6 && c->scans & FILTER_TREE6 ? filter_tree6_medium(p, f, chain) : 0;
+	}
+	return p->family == 4 ? filter_tree_large(p, chain) : 0;
 }
 
 /* What rule `entry` says of the packet. */
@@ -221,9 +349,11 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	p->cacheable = 1;
 	if (!has(FEATURE_FILTER) || !active_generation(active))
 		return NEXT;
-	entry = filter_scan(p, active_slot(active) << 1 | chain);
-	if (entry && !has(FEATURE_MUTE))	/* else the notes are wanted, for `rule test` */
+	entry = filter_scan(p, f, active_slot(active) << 1 | chain);
+	if (entry && !has(FEATURE_MUTE)) {	/* else the notes are wanted, for `rule test` */
+		p->cacheable &= !says(entry, RULE_VARIANT_BIT);
 		return filter_decided(p, entry);
+	}
 	k = bpf_map_lookup_elem(&filter_scratch, &first_element);
 	if (!k)
 		return drop(p, DROP_INTERNAL);

@@ -78,7 +78,8 @@ struct pkt {
 	__u8 cacheable;		/* the rule holds for the whole direction of the flow */
 	__u8 marked;		/* rules set the mark: mark.h */
 	__u8 reject;		/* enum reject: the answer to a packet that is dropped */
-	__u16 pad;
+	__u8 state;		/* enum ct_state, of chains that ask for it */
+	__u8 pad;
 };
 
 #define PKT_WORD(p, member) (((word_of_pkt *)(p))[__builtin_offsetof(struct pkt, member) / 8])

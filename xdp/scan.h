@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* scan: the first record that matches, of a chain of plain rules: of all where they are few, of a leaf of a tree where they are more (maps/rule.h). Compiled for user space too, where the unit tests hold it against
+/* scan: the first record that matches, of those that a chain's tree leads to (maps/rule.h). Compiled for user space too, where the unit tests hold it against
  * the model. Loops are written out: a record costs some fourteen instructions, and no store. */
 #pragma once
 #include "../maps/rule.h"
@@ -27,27 +27,15 @@ static __always_inline __u64 scan_differs4(const struct filter_scan4 *r, __u64 a
 	return ((addresses & r->mask) ^ r->value) | scan_outside(&r->rule, numbers);
 }
 
-static __always_inline __u32 scan4(const struct filter_scan4 *r, __u64 addresses, __u64 numbers)
+/* `words`: source and destination as on the wire. The last of them is in a cache line of its own, which is not needed for most. */
+static __always_inline int scan_differs6(const struct filter_scan6 *r, const __u64 *words, __u64 numbers)
 {
-	UNROLLED
-	for (int i = 0; i < FILTER_SCAN_MOST && scan_differs4(r, addresses, numbers); i++)
-		r++;
-	return scan_entry(&r->rule);
-}
-
-/* Addresses as on the wire. */
-static __always_inline __u64 scan_differs6(const struct filter_scan6 *r, const __u64 *saddr, const __u64 *daddr, __u64 numbers)
-{
-	return ((saddr[0] & r->mask[0]) ^ r->value[0]) | ((saddr[1] & r->mask[1]) ^ r->value[1]) | ((daddr[0] & r->mask[2]) ^ r->value[2]) |
-	       ((daddr[1] & r->mask[3]) ^ r->value[3]) | scan_outside(&r->rule, numbers);
-}
-
-static __always_inline __u32 scan6(const struct filter_scan6 *r, const __u64 *saddr, const __u64 *daddr, __u64 numbers)
-{
-	UNROLLED
-	for (int i = 0; i < FILTER_SCAN_MOST && scan_differs6(r, saddr, daddr, numbers); i++)
-		r++;
-	return scan_entry(&r->rule);
+	if (scan_outside(&r->rule, numbers))
+		return 1;
+	if (((words[0] & r->address[0].mask) ^ r->address[0].value) | ((words[1] & r->address[1].mask) ^ r->address[1].value) |
+	    ((words[2] & r->address[2].mask) ^ r->address[2].value))
+		return 1;
+	return !!((words[3] & r->address[3].mask) ^ r->address[3].value);
 }
 
 /* Numbers of records in a cache line of a leaf, and the ith of them. */
@@ -64,24 +52,55 @@ static __always_inline __u32 tree_number(const void *line, __u32 i, __u32 size)
 	return size == FILTER_LARGE ? ((const tree_wide *)line)[i] : ((const tree_narrow *)line)[i];
 }
 
-/* 0: there is no leaf where the tree leads. */
+static __always_inline __u64 tree_next(const struct filter_chain *c, __u64 e, __u64 from, __u32 size)
+{
+	return *word_at(c, (__u32)e + (from >> (e >> FILTER_TREE_SHIFT & 63) & e >> FILTER_TREE_MASK), size);
+}
+
+/* The leaf that is for the packet; 0: there is none where the tree leads. */
+static __always_inline __u64 tree_leaf4(const struct filter_chain *c, __u64 addresses, __u64 numbers, __u32 size)
+{
+	__u64 e = c->tree4;
+
+	for (int i = 0; i < FILTER_TREE_DEPTH && !(e & FILTER_TREE_LEAF); i++)
+		e = tree_next(c, e, addresses ^ ((addresses ^ numbers) & -(e >> FILTER_TREE_WORD & 1)), size);
+	return e & FILTER_TREE_LEAF ? e : 0;
+}
+
+/* Its records, of so many words each. */
+static __always_inline const void *leaf_records(const struct filter_chain *c, __u64 e, __u32 words)
+{
+	e &= FILTER_SMALL / 8 - 1;
+	asm volatile("" : "+r"(e));
+	return e <= FILTER_SMALL / 8 - FILTER_LEAF_MOST * words ? (const __u64 *)c + e : 0;
+}
+
+/* Of FILTER_SMALL. 0: the tables must be asked. */
+static __always_inline __u32 scan_leaf4(const struct filter_chain *c, __u64 addresses, __u64 numbers)
+{
+	const struct filter_scan4 *r = leaf_records(c, tree_leaf4(c, addresses, numbers, FILTER_SMALL), sizeof(*r) / 8);
+
+	if (!r)
+		return 0;
+	UNROLLED
+	for (int i = 0; i < FILTER_LEAF_MOST - 1 && scan_differs4(r, addresses, numbers); i++)
+		r++;
+	return scan_entry(&r->rule);
+}
+
+/* Of the other sizes. */
 static __always_inline __u32 scan_tree4(const struct filter_chain *c, __u64 addresses, __u64 numbers, __u32 size)
 {
-	__u64 e = c->tree;
+	__u64 e = tree_leaf4(c, addresses, numbers, size);
 
-	for (int i = 0; i < FILTER_TREE_DEPTH && !(e & FILTER_TREE_LEAF); i++) {
-		__u64 from = addresses ^ ((addresses ^ numbers) & -(e >> FILTER_TREE_WORD & 1));
-
-		e = *word_at(c, (__u32)e + (from >> (e >> FILTER_TREE_SHIFT & 63) & e >> FILTER_TREE_MASK), size);
-	}
-	if (!(e & FILTER_TREE_LEAF))
+	if (!e)
 		return 0;
 	for (__u32 n = 0; n < FILTER_TREE_MOST / tree_a_line(size); n++) {
 		const void *line = words_at(c, (__u32)e + n * FILTER_TREE_LINE, FILTER_TREE_LINE, size);
 
 		UNROLLED
 		for (__u32 i = 0; i < tree_a_line(size); i++) {
-			const struct filter_scan4 *r = words_at(c, c->records + tree_number(line, i, size) * (sizeof(*r) / 8), sizeof(*r) / 8, size);
+			const struct filter_scan4 *r = words_at(c, c->records4 + tree_number(line, i, size) * (sizeof(*r) / 8), sizeof(*r) / 8, size);
 
 			if (!scan_differs4(r, addresses, numbers))
 				return scan_entry(&r->rule);

@@ -22,23 +22,22 @@ static __always_inline enum ct_state state_of_flow(const struct pkt *p, const st
 	return reply || both ? CT_ESTABLISHED : CT_INVALID;
 }
 
-/* Sets FIELD_CT_STATE. `f`: the packet's flow, or NULL. */
-__noinline int state_read(struct pkt *p, struct filter_key *k, struct flow *f)
+static __always_inline enum ct_state state_find(const struct pkt *p, const struct flow *f)
 {
-	enum ct_state s;
-
-	if (!p || !k || !p->family)
-		return 0;
 	if (!has(FEATURE_FLOWS) || p->flags & PKT_LATER_FRAGMENT)
-		s = CT_UNTRACKED;
-	else if (p->flags & PKT_QUOTE)
-		s = flow_quoted(p) ? CT_RELATED : CT_INVALID;
-	else if (f)
-		s = state_of_flow(p, f);
-	else
-		s = p->proto != IP_TCP || opens(p) ? CT_NEW : CT_INVALID;
-	filter_set(k, FIELD_CT_STATE, 0, s);
-	if (s != CT_ESTABLISHED)
-		k->cacheable = 0;
-	return 0;
+		return CT_UNTRACKED;
+	if (p->flags & PKT_QUOTE)
+		return flow_quoted(p) ? CT_RELATED : CT_INVALID;
+	if (f)
+		return state_of_flow(p, f);
+	return p->proto != IP_TCP || opens(p) ? CT_NEW : CT_INVALID;
+}
+
+/* Of a packet that is IP; `f`: its flow, or NULL. To p->state, too. */
+__noinline int filter_state(struct pkt *p, struct flow *f)
+{
+	if (!p)
+		return CT_INVALID;
+	p->state = state_find(p, f);
+	return p->state;
 }

@@ -44,3 +44,10 @@ static __always_inline __u32 half_at(const void *m, __u64 i, __u32 size)
 	asm volatile("" : "+r"(i));
 	return ((const __u32 *)m)[i];
 }
+
+static __always_inline __u32 quarter_at(const void *m, __u64 i, __u32 size)
+{
+	i &= size / 2 - 1;
+	asm volatile("" : "+r"(i));
+	return ((const __u16 __attribute__((may_alias)) *)m)[i];
+}
