@@ -135,7 +135,8 @@ bool asks_store(struct memory *w, const struct rows *rows, const struct raws *ra
 		entries[i] = RULE_CONTINUE_BIT;
 		if (!ask_make(&ask, &rows->v[i], raws))
 			continue;
-		memcpy(w->v + memory_take(w, words), &ask, sizeof(ask));
+		memory_take(w, words);		/* which may move it */
+		memcpy(w->v + at + n * words, &ask, sizeof(ask));
 		entries[i] |= n++;
 	}
 	return more;
