@@ -3,14 +3,15 @@
 #include <string.h>
 #include "../maps/set.h"
 #include "ask.h"
+#include "compile.h"
 #include "lookup.h"
 #include "settable.h"
 
-enum { DOES_MORE = RULE_CONTINUE_BIT | RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT | RULE_LOG_BIT };
+enum { DOES_MORE = RULE_CONTINUE_BIT | RULE_MARK_BIT | RULE_SET_BIT | RULE_LOG_BIT };	/* than decide, if its limit lets it */
 
 bool row_is_plain(const struct row *r)
 {
-	return !(r->entry & (DOES_MORE | RULE_VARIANT_BIT)) && !(r->k.used & FIELDS_EXTRA);
+	return !(r->entry & (DOES_MORE | RULE_LIMIT_BIT | RULE_VARIANT_BIT)) && !(r->k.used & FIELDS_EXTRA);
 }
 
 static bool term_bits(struct filter_term *t, const struct spans *s)
@@ -55,16 +56,13 @@ static bool term_set(struct filter_term *t, const struct spans *s, const struct 
 	t->v[0] = s->v[0].lo;
 	switch (as.part[0].field) {
 	case FIELD_SADDR4:
-		t->kind = TERM_SET_SADDR4;
-		return true;
 	case FIELD_DADDR4:
-		t->kind = TERM_SET_DADDR4;
+		t->kind = settable_kind(l->set) == SET_ADDRESS4 ? TERM_LIST_SADDR4 : TERM_SET_SADDR4;
+		t->kind += as.part[0].field == FIELD_DADDR4;
 		return true;
 	case FIELD_SADDR6:
-		t->kind = TERM_SET_SADDR6;
-		return true;
 	case FIELD_DADDR6:
-		t->kind = TERM_SET_DADDR6;
+		t->kind = TERM_SET_SADDR6 + (as.part[0].field == FIELD_DADDR6);
 		return true;
 	default:
 		return false;
@@ -114,7 +112,12 @@ static bool ask_make(struct filter_ask *to, const struct row *r, const struct ra
 		for (; turn[i]; turn[i] &= turn[i] - 1)
 			if (!term_make(&to->term[to->n++], r, __builtin_ctzll(turn[i]), raws))
 				return false;
-	to->entry = r->entry & DOES_MORE ? 0 : r->entry;
+	if (r->entry & DOES_MORE || (r->entry & RULE_LIMIT_BIT && r->rule->limit.over))	/* which takes from its bucket and does not match: tables that were asked later would take again */
+		return true;
+	to->entry = r->entry;
+	to->limited = !!(to->entry & RULE_LIMIT_BIT);
+	if (to->limited)
+		limit_write(&to->limit, r->rule);
 	return true;
 }
 

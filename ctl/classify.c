@@ -204,6 +204,8 @@ static bool term_holds(const struct filter_term *t, const struct field_values *v
 		return x >= t->v[0] && x <= t->v[1];
 	case TERM_IFNAME:
 		return v->hi[t->field] == t->v[0] && x == t->v[1];
+	case TERM_LIST_SADDR4:
+	case TERM_LIST_DADDR4:
 	case TERM_SET_SADDR4:
 	case TERM_SET_DADDR4:
 	case TERM_SET_SADDR6:
@@ -219,7 +221,7 @@ static uint32_t asker_entry(const struct asker *a, const struct filter_ask *q)
 	for (uint32_t i = 0; i < q->n; i++)
 		if (!term_holds(&q->term[i], a->v))
 			return RULE_CONTINUE_BIT;
-	return q->entry;
+	return q->entry;	/* of one that is limited, too: buckets are taken to be full */
 }
 
 bool compiled_scan(uint32_t *entry, const struct compiled *compiled, int chain, const struct field_values *v)

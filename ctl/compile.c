@@ -26,7 +26,7 @@ uint32_t policy_entry(const struct config *c, int chain)
 /* ---- the whole */
 
 /* All rows of a rule have the rule's bucket, so each may have a copy of what it says. */
-static void write_limit(struct filter_limit *to, const struct rule *r)
+void limit_write(struct filter_limit *to, const struct rule *r)
 {
 	const struct limit *l = &r->limit;
 	long double cost = ((long double)l->per * 1e9L * (1 << LIMIT_SHIFT)) / l->rate;
@@ -51,7 +51,7 @@ uint32_t limit_store(struct memory *w, const struct rule *r)
 {
 	uint32_t at = memory_take_at(w, sizeof(struct filter_limit) / 8, sizeof(struct filter_limit) / 8);
 
-	write_limit((struct filter_limit *)(w->v + at), r);
+	limit_write((struct filter_limit *)(w->v + at), r);
 	return at;
 }
 
@@ -90,7 +90,7 @@ static uint32_t store_aside(struct memory *w, uint32_t entry, const struct confi
 		words = FILTER_TOUCH + sizeof(struct set_lookup) / 8;
 	at = memory_take_at(w, words, entry & RULE_SET_BIT ? FILTER_TOUCH : limit ? limit : 1);
 	if (limit)
-		write_limit((struct filter_limit *)(w->v + at), r);
+		limit_write((struct filter_limit *)(w->v + at), r);
 	if (entry & RULE_MARK_BIT) {
 		write_mark(w->v + at + limit, r);
 		memory_chain(w)->fields |= FIELDS_MARKED;
@@ -102,19 +102,6 @@ static uint32_t store_aside(struct memory *w, uint32_t entry, const struct confi
 		memory_chain(w)->keys |= key_fields(touch);
 	}
 	return at;
-}
-
-/* The chain's only list, if it is one of addresses. */
-static void store_lone(struct filter_chain *c, const struct set_lookup *lookups)
-{
-	uint64_t n = (c->fields & FIELDS_SET) >> FIELD_SET0;
-	const struct set_lookup *l = &lookups[n ? __builtin_ctzll(n) : 0];
-	enum filter_field f = l->part[0].field;
-	bool four = f == FIELD_SADDR4 || f == FIELD_DADDR4, six = f == FIELD_SADDR6 || f == FIELD_DADDR6;
-
-	if (!n || n & (n - 1) || n >> FILTER_LOOKUPS_FIXED || l->n_parts != 1 || !(four || six))
-		return;
-	c->lone = (struct filter_lone){ l->slot, four ? 4 : 6, f == FIELD_SADDR4 || f == FIELD_SADDR6, __builtin_ctzll(n), 0 };
 }
 
 static void store_lookups(struct memory *w, const struct raws *raws)
@@ -130,7 +117,6 @@ static void store_lookups(struct memory *w, const struct raws *raws)
 			lookup_describe(to, raws, l->set, l->keys, l->n_keys);
 		memory_chain(w)->keys |= key_fields(to);
 	}
-	store_lone(memory_chain(w), (const struct set_lookup *)(w->v + at));
 }
 
 static void store_entries(struct memory *w, const struct config *config, const struct raws *raws, const struct rows *rows, const struct units *u)

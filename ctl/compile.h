@@ -19,6 +19,7 @@ int compile(struct compiled *out, const struct config *c);
 int compile_grouping(struct compiled *out, const struct config *c, int ungrouped);
 void compiled_free(struct compiled *c);
 
+void limit_write(struct filter_limit *to, const struct rule *r);
 uint32_t limit_store(struct memory *w, const struct rule *r);	/* its place */
 
 /* The packet's values for classify_model(): index enum filter_field; wide fields take both words, others lo. */

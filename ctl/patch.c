@@ -8,7 +8,7 @@
 #include "compile.h"
 #include "patch.h"
 
-_Static_assert(sizeof(struct filter_chain) == 1048, "a place that this file does not copy");
+_Static_assert(sizeof(struct filter_chain) == 1040, "a place that this file does not copy");
 
 enum {
 	ENTRY_BITS = RULE_ID_MASK | RULE_REJECT_MOST << RULE_REJECT_SHIFT | RULE_DROP_BIT | RULE_CONTINUE_BIT | RULE_VARIANT_BIT |

@@ -13,22 +13,9 @@
 #define LIMIT_BYTES 2
 enum limit_key { LIMIT_SADDR = 4, LIMIT_DADDR = 8, LIMIT_SPORT = 16, LIMIT_DPORT = 32, LIMIT_PROTO = 64 };
 
-/* In a chain's memory. */
-struct filter_limit {
-	__u64 cost;			/* of a packet or byte: time << LIMIT_SHIFT */
-	__u64 depth;			/* of the bucket: cost * burst */
-	__u32 flags;			/* LIMIT_*, enum limit_key */
-	__u32 id;			/* the rule's */
-	__u8 slength, dlength;		/* of the prefixes */
-	__u16 pad;
-	__u32 tick;			/* of jiffies, as a time << LIMIT_SHIFT, where they are the clock; 0: that of ktime */
-};
-
 /* A bucket of at least so many jiffies needs no finer clock: what comes within one is taken to come at its begin, so the rate is the same, and the burst is by one
  * jiffy's worth larger or smaller at most, 2 %. */
 #define LIMIT_TICKS 50
-
-_Static_assert(sizeof(struct filter_limit) == 32, "four words");
 
 #define LIMIT_WAYS 4
 #define LIMIT_BUCKETS (1 << 16)

@@ -129,15 +129,6 @@ struct filter_interval {
 	__u32 bounds, count, rows, absent;
 };
 
-/* Where the only set that a chain asks is a list of addresses that only ctl changes: what to ask. */
-struct filter_lone {
-	__u32 slot;
-	__u8 family;		/* of the address; 0: the chain is not such a one */
-	__u8 source;		/* else it is the destination */
-	__u8 lookup;		/* which of the lookups it is */
-	__u8 pad;
-};
-
 /* A row: a summary, bit i of which stands for word i, then the words. One word needs no summary. */
 struct filter_chain {
 	__u64 fields;		/* bitmap of those that rules look at */
@@ -158,7 +149,6 @@ struct filter_chain {
 	__u32 records6;		/* and filter_scan6 */
 	__u32 asks;		/* struct filter_ask */
 	__u32 pad;
-	struct filter_lone lone;
 	__u64 keys;		/* bitmap of the fields that keys of sets are made of */
 	struct filter_raw raw[FILTER_RAWS];
 	struct filter_class core[CORE_COUNT];
@@ -257,7 +247,11 @@ enum tree_word { TREE_ADDRESSES4, TREE_NUMBERS4 };	/* of IPv6: its words, source
 /* With other rules among them (FILTER_ASKS), trees know of these what is plain: a record whose entry is RULE_CONTINUE_BIT and the number of an ask, which says what else must hold
  * and what follows then. An entry of 0: the rule does more than decide, or asks for what is not known here, so the tables must be asked; number 0 is such a one without terms. */
 #define FILTER_TERMS 2
-enum filter_term_kind { TERM_STATE, TERM_TCP_FLAGS, TERM_ICMP_TYPE, TERM_ICMP_CODE, TERM_VLAN_ID, TERM_IFNAME, TERM_SET_SADDR4, TERM_SET_DADDR4, TERM_SET_SADDR6, TERM_SET_DADDR6 };
+enum filter_term_kind {
+	TERM_STATE, TERM_TCP_FLAGS, TERM_ICMP_TYPE, TERM_ICMP_CODE, TERM_VLAN_ID, TERM_IFNAME,
+	TERM_LIST_SADDR4, TERM_LIST_DADDR4,	/* of SET_ADDRESS4 */
+	TERM_SET_SADDR4, TERM_SET_DADDR4, TERM_SET_SADDR6, TERM_SET_DADDR6,
+};
 
 struct filter_term {
 	__u8 kind;
@@ -268,14 +262,27 @@ struct filter_term {
 	__u64 v[4];			/* of the first four kinds: a bit for each value that holds; VLAN: from, to; interface: its name; set: 1 or 0, is it in there */
 };
 
-struct filter_ask {
-	__u32 entry;
-	__u32 n;
-	struct filter_term term[FILTER_TERMS];	/* those that do not vary first */
-	__u64 pad[5];
+/* A rule's limit (limit.h). */
+struct filter_limit {
+	__u64 cost;			/* of a packet or byte: time << LIMIT_SHIFT */
+	__u64 depth;			/* of the bucket: cost * burst */
+	__u32 flags;			/* LIMIT_*, enum limit_key */
+	__u32 id;			/* the rule's */
+	__u8 slength, dlength;		/* of the prefixes */
+	__u16 pad;
+	__u32 tick;			/* of jiffies, as a time << LIMIT_SHIFT, where they are the clock; 0: that of ktime */
 };
 
-_Static_assert(sizeof(struct filter_scan6) == 128 && sizeof(struct filter_ask) == 128, "sixteen words");
+struct filter_ask {
+	__u32 entry;
+	__u16 n;
+	__u16 limited;
+	struct filter_term term[FILTER_TERMS];	/* those that do not vary first */
+	struct filter_limit limit;		/* asked when they hold */
+	__u64 pad;
+};
+
+_Static_assert(sizeof(struct filter_limit) == 32 && sizeof(struct filter_scan6) == 128 && sizeof(struct filter_ask) == 128, "four words, sixteen");
 #define FILTER_RECORDS 2		/* a bucket: one cache line, or two */
 struct filter_bucket4 { struct filter_record4 record[FILTER_RECORDS]; };
 struct filter_bucket6 { struct filter_record6 record[FILTER_RECORDS]; };

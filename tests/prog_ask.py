@@ -26,6 +26,8 @@ ip saddr 198.51.100.0/24 udp dport 53 accept
 ip saddr != 198.51.0.0/16 udp dport 54 drop
 udp dport 54 limit rate over 1/hour burst 1 packets drop
 udp dport 54 accept
+udp dport 55 limit rate 1/hour burst 2 packets accept
+udp dport 55 drop
 tcp dport 80 accept
 ip6 saddr 2001:db8::/32 tcp dport 443 accept""".split("\n")
 SETS = """set listed { type ipv4_addr; flags interval; elements = { 192.0.2.0/24 } }
@@ -64,6 +66,10 @@ PACKETS = [	# what, and which rule must decide
     (v4("192.0.3.7") / UDP(sport=1, dport=54), "ip saddr != 198.51.0.0/16 udp dport 54 drop"),
     (v4() / UDP(sport=1, dport=54), "udp dport 54 accept"),
     (v4() / UDP(sport=1, dport=54), "udp dport 54 limit rate over 1/hour burst 1 packets drop"),
+    (v4() / UDP(sport=1, dport=55), "udp dport 55 limit rate 1/hour burst 2 packets accept"),
+    (v6() / UDP(sport=1, dport=55), "udp dport 55 limit rate 1/hour burst 2 packets accept"),
+    (v4() / UDP(sport=1, dport=55), "udp dport 55 drop"),
+    (v6() / UDP(sport=1, dport=55), "udp dport 55 drop"),
     (v6("2001:db8::bad") / TCP(sport=1, dport=443, flags="S"), "ip6 saddr @listed6 drop"),
     (v6() / TCP(sport=1, dport=443, flags="S"), "ip6 saddr 2001:db8::/32 tcp dport 443 accept"),
     (v6("2001:db9::1") / TCP(sport=1, dport=443, flags="S"), None),

@@ -36,10 +36,18 @@ static __always_inline void filter_key_core(struct filter_key *k, const struct p
 	}
 }
 
+/* What rules count of a packet. */
+static __always_inline __u32 filter_bytes(const struct pkt *p)
+{
+	return p->ip_bytes ? p->ip_bytes : p->len;
+}
+
 static __always_inline __u64 mac_value(const __u8 *m)
 {
 	return (__u64)m[0] << 40 | (__u64)m[1] << 32 | (__u64)m[2] << 24 | (__u64)m[3] << 16 | (__u64)m[4] << 8 | m[5];
 }
+
+_Static_assert(TERM_LIST_SADDR4 % 2 == 0 && TERM_SET_SADDR6 % 2 == 0, "what asks the destination is odd");
 
 #define FIELDS_LAYER4 (FIELD_BIT(FIELD_TCP_FLAGS) | FIELD_BIT(FIELD_ICMP_TYPE) | FIELD_BIT(FIELD_ICMP_CODE))
 #define FIELDS_MAC (FIELD_BIT(FIELD_ETHER_DADDR) | FIELD_BIT(FIELD_ETHER_SADDR))
@@ -78,15 +86,9 @@ static __always_inline int is_lone(__u64 fields)
 }
 
 /* What is not in every chain: values, answers of sets, and the rows that they lead to. One branch away from those that do without. */
-static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, const struct filter_chain *c, struct flow *f,
-					   __u32 size)
+static __always_inline void filter_further(PARSE_CONTEXT *ctx, struct pkt *p, struct filter_key *k, const struct filter_chain *c, struct flow *f)
 {
 	k->lone = 0;
-	if (size == FILTER_SMALL && c->lone.family && is_lone(c->fields & ~FIELDS_CORE)) {
-		k->lone = set_lone(k, c, size);
-		if (k->lone)
-			return;
-	}
 	if ((c->fields | c->keys) & FIELDS_PARSED)
 		filter_key_extra(ctx, k, p, c->fields | c->keys);
 	if (c->fields & FIELD_BIT(FIELD_CT_STATE) && p->family) {
@@ -122,7 +124,7 @@ static __always_inline int classify_by(PARSE_CONTEXT *ctx, struct pkt *p, struct
 		return 1;
 	k->size = size;
 	if (asks(c, ~FIELDS_CORE))
-		filter_further(ctx, p, k, c, f, size);
+		filter_further(ctx, p, k, c, f);
 	core_rows(k, c, size);
 	walk_begin(&k->walk, c->summary, c->words);
 	for (int i = 0; i < QUICK_STEPS && size != FILTER_LARGE; i++)	/* whose walk takes a multiple of a call anyway; the stack is short */
@@ -178,7 +180,7 @@ __noinline int filter_listed(const struct pkt *p, const struct filter_term *t)
 	four = t->kind <= TERM_SET_DADDR4;
 	if (p->family != (four ? 4 : 6))
 		return SET_END;
-	address = t->kind == TERM_SET_SADDR4 || t->kind == TERM_SET_SADDR6 ? &p->saddr : &p->daddr;
+	address = t->kind & 1 ? &p->daddr : &p->saddr;
 	slot = t->slot;
 	at = set_place(&slot);
 	answer = four ? set4_ask(bpf_ntohl(address->v4), at) : SET_END;
@@ -242,6 +244,17 @@ static __always_inline int filter_term(struct pkt *p, const struct filter_term *
 	}
 }
 
+__noinline int filter_ask_limit(const struct pkt *p, const struct filter_ask *q)
+{
+	struct filter_key *k = bpf_map_lookup_elem(&filter_scratch, &first_element);
+
+	if (!p || !q || !k)
+		return 0;
+	KEY_PAIR(k, packets, bytes) = p->packets | (__u64)filter_bytes(p) << 32;
+	filter_key_core(k, p);
+	return limit_holds(k, &q->limit);
+}
+
 /* A function of its own: once for the verifier, and few of the records of a chain come to it. */
 __noinline int filter_ask(struct pkt *p, const struct filter_ask *q)
 {
@@ -259,20 +272,40 @@ __noinline int filter_ask(struct pkt *p, const struct filter_ask *q)
 			p->cacheable = 0;
 		return RULE_CONTINUE_BIT;
 	}
-	return q->entry;
+	if (!q->limited)
+		return q->entry;
+	p->cacheable = 0;
+	if (has(FEATURE_MUTE))	/* the tables are asked too, and take from the bucket */
+		return 0;
+	return filter_ask_limit(p, q) ? q->entry : RULE_CONTINUE_BIT;
 }
 
 struct asker {
 	struct pkt *p;
 };
 
-/* Of states, the most frequent question, without a further call. */
+/* Of a rule that asks for one list of IPv4 addresses and nothing else. */
+__noinline int filter_ask_list4(const struct pkt *p, const struct filter_ask *q)
+{
+	__u32 slot;
+	int answer;
+
+	if (!p || !q)
+		return 0;
+	slot = q->term[0].slot;
+	answer = set4_ask(bpf_ntohl(q->term[0].kind & 1 ? p->daddr.v4 : p->saddr.v4), set_place(&slot));
+	return answer == SET_END ? 0 : answer == (int)q->term[0].v[0] ? q->entry : RULE_CONTINUE_BIT;
+}
+
+/* The most frequent questions with fewer calls. */
 static __always_inline __u32 asker_entry(const struct asker *a, const struct filter_ask *q)
 {
 	if (PLAIN)
 		return 0;
-	if (q->n == 1 && q->term[0].kind == TERM_STATE)
+	if (q->n == 1 && !q->limited && q->term[0].kind == TERM_STATE)
 		return term_state(a->p, &q->term[0]) ? q->entry : RULE_CONTINUE_BIT;
+	if (q->n == 1 && !q->limited && (q->term[0].kind | 1) == TERM_LIST_DADDR4 && a->p->family == 4)
+		return filter_ask_list4(a->p, q);
 	return filter_ask(a->p, q);
 }
 
@@ -360,7 +393,7 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	k->chain = active_slot(active) << 1 | chain;
 	k->scanned = entry;
 	k->present = 0;
-	KEY_PAIR(k, packets, bytes) = p->packets | (__u64)(p->ip_bytes ? p->ip_bytes : p->len) << 32;
+	KEY_PAIR(k, packets, bytes) = p->packets | (__u64)filter_bytes(p) << 32;
 	KEY_PAIR(k, position, from) = ~0u;
 	KEY_PAIR(k, found, cacheable) = 1ull << 32;
 	k->noted = 0;

@@ -362,44 +362,6 @@ static __always_inline int set4_ask(__u32 address, const volatile __u64 *at)
 	return SET_END;
 }
 
-/* Is the address of k->query.key in the table, if it is one of addresses; else SET_END. */
-static __always_inline int set6_ask(struct filter_key *k, const volatile __u64 *at)
-{
-	__u64 word = at ? *at : 0;
-
-	if (SET_SLOT_KIND(word) != SET_ADDRESS6)
-		return SET_END;
-#define SET6_CASE(name, bits) \
-	if (SET_SLOT_CLASS(word) == SET_CLASS_##name) \
-		return name##_six(k, SET_SLOT_INDEX(word));
-	SET_SIZES(SET6_CASE)
-#undef SET6_CASE
-	return SET_END;
-}
-
-/* The row of the answer, where the only further field of the chain is one list of addresses (struct filter_lone): nothing of it is kept, since no element of such a
- * list counts. 0: the longer way must be gone. */
-static __always_inline __u32 set_lone(struct filter_key *k, const struct filter_chain *c, __u32 size)
-{
-	const struct filter_interval *t = &c->interval[FIELD_SET0 + (c->lone.lookup & (FILTER_LOOKUPS_FIXED - 1))];
-	__u64 *address = c->lone.source ? k->saddr : k->daddr;
-	const volatile __u64 *at = set_place(&c->lone.slot);
-	__u32 answer, last = t->count > 1;
-
-	if (k->family != c->lone.family)
-		return t->absent;
-	if (k->family == 4) {
-		answer = set4_ask(address[0] >> 32, at);
-	} else {
-		k->query.key[0] = address[0];
-		k->query.key[1] = address[1];
-		answer = set6_ask(k, at);
-	}
-	if (answer > SET_YES)
-		return 0;
-	return *word_at(c, t->rows + (answer & last), size);	/* no branch that would wait for a cold line: what comes next begins meanwhile */
-}
-
 /* The nth lookup, if it is of one address, as most are: no copy of what it is, no key put together from parts, and of IPv4 in one call. SET_YES: it is answered,
  * SET_NO: the packet has no such address, SET_ELSEWHERE: the key is made, SET_END: it is of something else. */
 __noinline int set_ask_address(struct filter_key *k, __u32 place, __u32 n)
