@@ -78,11 +78,6 @@ struct tree {
 	uint64_t rest[16];		/* the policy's */
 };
 
-static uint32_t piece(const struct region *g, int dim, uint32_t value, int shift)
-{
-	return (value - g->lo[dim]) >> shift;
-}
-
 static const struct box *box(const struct tree *t, uint32_t part)
 {
 	return t->box + (size_t)part * t->dims;
@@ -99,14 +94,24 @@ static uint32_t end_of(const struct tree *t, const struct region *g, int dim)
 	return g->lo[dim] + (uint32_t)((1ull << left_open(t, g, dim)) - 1);
 }
 
-/* The first and the last piece that a part reaches into. */
-static void reach(const struct tree *t, const struct region *g, uint32_t part, int dim, int shift, uint32_t *first, uint32_t *last)
-{
-	const struct box *b = &box(t, part)[dim];
-	uint32_t end = end_of(t, g, dim);
+/* A region's side along a dimension, cut into pieces of 1 << shift. */
+struct side {
+	uint32_t lo, end;
+	int dim, shift;
+};
 
-	*first = piece(g, dim, b->lo > g->lo[dim] ? b->lo : g->lo[dim], shift);
-	*last = piece(g, dim, b->hi < end ? b->hi : end, shift);
+static struct side side_of(const struct tree *t, const struct region *g, int dim, int bits)
+{
+	return (struct side){ g->lo[dim], end_of(t, g, dim), dim, left_open(t, g, dim) - bits };
+}
+
+/* The first and the last piece that a part reaches into. */
+static inline void reach(const struct tree *t, const struct side *s, uint32_t part, uint32_t *first, uint32_t *last)
+{
+	const struct box *b = box(t, part) + s->dim;
+
+	*first = ((b->lo > s->lo ? b->lo : s->lo) - s->lo) >> s->shift;
+	*last = ((b->hi < s->end ? b->hi : s->end) - s->lo) >> s->shift;
 }
 
 /* An ask may say no, but for the one that leads to the tables. */
@@ -251,13 +256,15 @@ struct profile {
 static void profile_make(struct profile *p, const struct tree *t, struct list l, const struct region *g, int dim)
 {
 	int left = left_open(t, g, dim);
+	struct side side;
 
 	memset(p, 0, sizeof(*p));
 	p->bits = left < CUT_MOST ? left : CUT_MOST;
+	side = side_of(t, g, dim, p->bits);
 	for (uint32_t i = 0; i < l.n; i++) {
 		uint32_t first, last;
 
-		reach(t, g, l.v[i], dim, left - p->bits, &first, &last);
+		reach(t, &side, l.v[i], &first, &last);
 		p->begins[first]++;
 		p->ends[last]++;
 	}
@@ -306,12 +313,12 @@ static bool choose(const struct tree *t, struct list l, const struct region *g, 
 /* The parts of l by the pieces that they reach into: those of piece n from at[n] on, up to at[n + 1]. */
 static uint32_t *divide(struct tree *t, struct list l, const struct region *g, const struct cut *c, uint32_t *at)
 {
-	int shift = left_open(t, g, c->dim) - c->bits;
+	struct side side = side_of(t, g, c->dim, c->bits);
 	uint32_t pieces = 1u << c->bits, *v, first, last;
 
 	memset(at, 0, (pieces + 1) * sizeof(*at));
 	for (uint32_t i = 0; i < l.n; i++) {
-		reach(t, g, l.v[i], c->dim, shift, &first, &last);
+		reach(t, &side, l.v[i], &first, &last);
 		for (uint32_t n = first; n <= last; n++)
 			at[n]++;
 	}
@@ -322,7 +329,7 @@ static uint32_t *divide(struct tree *t, struct list l, const struct region *g, c
 	t->work += l.n;
 	v = must(malloc(at[pieces] * sizeof(*v) + 1));
 	for (uint32_t i = l.n; i--;) {
-		reach(t, g, l.v[i], c->dim, shift, &first, &last);
+		reach(t, &side, l.v[i], &first, &last);
 		for (uint32_t n = first; n <= last; n++)
 			v[--at[n]] = l.v[i];
 	}
