@@ -329,6 +329,7 @@ __noinline int name(struct pkt *p, struct flow *f, __u32 chain) \
 	const struct filter_chain *c = filter_memory(chain, size); \
 	const struct asker a = { p }; \
  \
+	asm volatile("" : "+r"(f));	/* else, where nothing asks for it, callers pass what they please */ \
 	if (!p || !c || !(c->scans & FILTER_TREE##family)) \
 		return 0; \
 	if (asks(c, FIELD_BIT(FIELD_CT_STATE))) \
