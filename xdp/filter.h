@@ -328,13 +328,17 @@ __noinline int name(struct pkt *p, struct flow *f, __u32 chain) \
 { \
 	const struct filter_chain *c = filter_memory(chain, size); \
 	const struct asker a = { p }; \
+	__u32 entry; \
  \
 	asm volatile("" : "+r"(f));	/* else, where nothing asks for it, callers pass what they please */ \
 	if (!p || !c || !(c->scans & FILTER_TREE##family)) \
 		return 0; \
 	if (asks(c, FIELD_BIT(FIELD_CT_STATE))) \
 		filter_state(p, f); \
-	return walk; \
+	entry = walk; \
+	if (says(entry, RULE_VARIANT_BIT)) \
+		p->cacheable = 0; \
+	return entry; \
 }
 
 FILTER_TREE(filter_tree4_small, 4, FILTER_SMALL, ask_tree4(c, filter_addresses(p), filter_numbers(p), &a, FILTER_SMALL))
@@ -384,10 +388,8 @@ static __always_inline enum verdict stage_filter(PARSE_CONTEXT *ctx, struct pkt 
 	if (!has(FEATURE_FILTER) || !active_generation(active))
 		return NEXT;
 	entry = filter_scan(p, f, active_slot(active) << 1 | chain);
-	if (entry && !has(FEATURE_MUTE)) {	/* else the notes are wanted, for `rule test` */
-		p->cacheable &= !says(entry, RULE_VARIANT_BIT);
+	if (entry && !has(FEATURE_MUTE))	/* else the notes are wanted, for `rule test` */
 		return filter_decided(p, entry);
-	}
 	k = bpf_map_lookup_elem(&filter_scratch, &first_element);
 	if (!k)
 		return drop(p, DROP_INTERNAL);
