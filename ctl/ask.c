@@ -14,12 +14,11 @@ bool row_is_plain(const struct row *r)
 	return !(r->entry & (DOES_MORE | RULE_LIMIT_BIT | RULE_VARIANT_BIT)) && !(r->k.used & FIELDS_EXTRA);
 }
 
-static bool term_bits(struct filter_term *t, const struct spans *s)
+static void term_bits(struct filter_term *t, const struct spans *s)
 {
 	for (int i = 0; i < s->n; i++)
 		for (u128 v = s->v[i].lo; v <= s->v[i].hi && v < 256; v++)
 			t->v[v >> 6] |= 1ull << (v & 63);
-	return true;
 }
 
 static bool term_span(struct filter_term *t, const struct spans *s)
@@ -79,16 +78,20 @@ static bool term_make(struct filter_term *t, const struct row *r, enum filter_fi
 	switch (f) {
 	case FIELD_CT_STATE:
 		t->kind = TERM_STATE;
-		return term_bits(t, s);
+		term_bits(t, s);
+		return true;
 	case FIELD_TCP_FLAGS:
 		t->kind = TERM_TCP_FLAGS;
-		return term_bits(t, s);
+		term_bits(t, s);
+		return true;
 	case FIELD_ICMP_TYPE:
 		t->kind = TERM_ICMP_TYPE;
-		return term_bits(t, s);
+		term_bits(t, s);
+		return true;
 	case FIELD_ICMP_CODE:
 		t->kind = TERM_ICMP_CODE;
-		return term_bits(t, s);
+		term_bits(t, s);
+		return true;
 	case FIELD_VLAN_ID:
 		t->kind = TERM_VLAN_ID;
 		return term_span(t, s);
@@ -112,7 +115,8 @@ static bool ask_make(struct filter_ask *to, const struct row *r, const struct ra
 		for (; turn[i]; turn[i] &= turn[i] - 1)
 			if (!term_make(&to->term[to->n++], r, __builtin_ctzll(turn[i]), raws))
 				return false;
-	if (r->entry & DOES_MORE || (r->entry & RULE_LIMIT_BIT && r->rule->limit.over))	/* which takes from its bucket and does not match: tables that were asked later would take again */
+	/* `over` takes from its bucket where it does not match: tables that were asked later would take again */
+	if (r->entry & DOES_MORE || (r->entry & RULE_LIMIT_BIT && r->rule->limit.over))
 		return true;
 	to->entry = r->entry;
 	to->limited = !!(to->entry & RULE_LIMIT_BIT);

@@ -29,7 +29,7 @@ static __always_inline __u32 record_entry(const struct filter_chain *c, const st
 	return asker_entry(a, words_at(c, c->asks + (entry & RULE_ID_MASK) * (sizeof(struct filter_ask) / 8), sizeof(struct filter_ask) / 8, size));
 }
 
-/* A packet's addresses, of IPv6 as on the wire, source first. */
+/* The leaf that is for the packet, or 0. `words`: its addresses as on the wire, source first. */
 static __always_inline __u64 tree_leaf6(const struct filter_chain *c, const __u64 *words, __u64 numbers, __u32 size)
 {
 	__u64 e = c->tree6;

@@ -164,8 +164,8 @@ static __always_inline int asks_more(const struct filter_chain *c)
 	return !PLAIN && c->scans & FILTER_ASKS;
 }
 
-/* Is the packet's address in the set of the term: SET_YES, SET_NO. SET_ELSEWHERE, SET_LENGTHWISE: the key is made, and the table is to be asked as any, or as one of IPv6 addresses. A function that
- * calls none, since there is no more stack. */
+/* Is the packet's address in the set of the term: SET_YES, SET_NO. SET_ELSEWHERE, SET_LENGTHWISE: the key is made, and the table is to be asked as any, or as one of IPv6 addresses. SET_END: the
+ * packet is of the other family. A function that calls none, since there is no more stack. */
 __noinline int filter_listed(const struct pkt *p, const struct filter_term *t)
 {
 	const union ip_addr *address;
@@ -223,7 +223,7 @@ static __always_inline int term_state(struct pkt *p, const struct filter_term *t
 	return term_has(t, p->state);
 }
 
-/* The same of any term. */
+/* Of any term: 1, 0; -1: only the tables can tell. */
 static __always_inline int filter_term(struct pkt *p, const struct filter_term *t)
 {
 	switch (t->kind) {
@@ -244,6 +244,7 @@ static __always_inline int filter_term(struct pkt *p, const struct filter_term *
 	}
 }
 
+/* Does the rule's limit let the packet through? */
 __noinline int filter_ask_limit(const struct pkt *p, const struct filter_ask *q)
 {
 	struct filter_key *k = bpf_map_lookup_elem(&filter_scratch, &first_element);
