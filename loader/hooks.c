@@ -267,14 +267,18 @@ int hook_detach(const char *dir, const char *name, const struct hook_state *h)
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	if (h->mode == MODE_CLSACT && h->ifindex > 0) {
-		clsact_detach(h->hook, h->ifindex);	/* gone already is as good */
-	} else if (h->mode == MODE_CHAIN && h->ifindex > 0) {
-		fd = bpf_obj_get(path);
-		if (fd >= 0) {
+	fd = bpf_obj_get(path);
+	if (h->mode == MODE_CLSACT) {
+		if (h->ifindex > 0)
+			clsact_detach(h->hook, h->ifindex);	/* gone already is as good */
+	} else if (h->mode == MODE_CHAIN) {
+		if (fd >= 0 && h->ifindex > 0)
 			detach_chain(fd, h->ifindex);
-			close(fd);
-		}
+	} else if (fd >= 0) {
+		/* Unpinned alone it stays on until a kernel worker comes, or whoever else has it open closes it. */
+		bpf_link_detach(fd);
 	}
+	if (fd >= 0)
+		close(fd);
 	return unlink(path) && errno != ENOENT ? fail(EXIT_FAILED, "%s: %s", path, strerror(errno)) : 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The loader: attach, status, detach, upgrade, doctor; what it says when things are in the way; and what is left when it is killed at any
 system call."""
+import ctypes
 import json
 import os
 import re
@@ -75,6 +76,22 @@ def test_every_way_to_attach_carries_traffic_and_leaves_nothing(lab, words, mode
     assert "bpf" not in lab.run_in("b", "tc", "filter", "show", "dev", "b0", "ingress").stdout
     assert pings(lab)
     assert status(lab) == []
+
+
+def test_detach_does_not_wait_for_whoever_else_has_the_link(lab):
+    """bpftool, say, may have it open; and the kernel itself lets go of what was pinned when it comes to it."""
+    lab.attach("b", "b0")
+    slot, = os.listdir(os.path.join(lab.run_dir, "bpf/links"))
+    libbpf = ctypes.CDLL("libbpf.so.1")
+    held = [libbpf.bpf_obj_get(os.path.join(lab.run_dir, "bpf/links", slot, pin).encode()) for pin in ("xdp-native", "tc-ingress-tcx", "tc-egress-tcx")]
+    try:
+        assert all(fd >= 0 for fd in held)
+        lab.loader("detach", "b0", "--netns", lab.ns("b"))
+        assert "xdp" not in lab.ip("b", "link", "show", "b0").stdout
+        assert "weir" not in lab.run_in("b", "bpftool", "net", "show", "dev", "b0").stdout
+    finally:
+        for fd in held:
+            os.close(fd)
 
 
 def test_auto_takes_skb_mode_where_the_driver_has_no_xdp(lab):
