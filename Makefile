@@ -99,7 +99,7 @@ $(OUT)/weirctl: $(OUT)/ctl/main.o $(CTL) $(LIB)
 
 # ---- tests
 
-tests: all $(UNIT) $(HELPERS)
+tests: all $(UNIT) $(HELPERS) $(OUT)/bench/bench $(OUT)/bench/feed.bpf.o $(OUT)/bench/plain.bpf.o
 
 $(OUT)/tests/unit_%: tests/unit_%.c tests/random.h $(CTL) $(LIB)
 	@mkdir -p $(@D)

@@ -100,10 +100,27 @@ static int read_hz(void)
 	return d.hz;
 }
 
+/* What the rules in force need of their programs, as the loader does. */
+static unsigned full_features(const char *pins)
+{
+	char path[300];
+	struct control c = {};
+	__u32 zero = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/control", pins);
+	fd = bpf_obj_get(path);
+	if (fd >= 0) {
+		bpf_map_lookup_elem(fd, &zero, &c);
+		close(fd);
+	}
+	return c.full ? FEATURE_FULL : 0;
+}
+
 static struct bpf_object *datapath_open(const struct trial *t, const struct subject *s)
 {
 	char pins[256];
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = s->beside ? pins : run_path("bpf/maps"));
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = pins);
 	struct program_config c = {
 		.slot = 1, .features = s->features, .flow4_shift = 64 - table_bits(t), .flow6_shift = 64 - table_bits(t),
 		.hz = read_hz(), .inserts = ~0u,
@@ -112,7 +129,12 @@ static struct bpf_object *datapath_open(const struct trial *t, const struct subj
 	struct bpf_object *o;
 
 	snprintf(path, sizeof(path), "%s/%s.bpf.o", strcmp(s->object, "plain") ? BPF_DIR : BENCH_DIR, s->object);
-	snprintf(pins, sizeof(pins), "%s/bpf/maps", options.beside ? options.beside : "");
+	if (s->beside)
+		snprintf(pins, sizeof(pins), "%s/bpf/maps", options.beside ? options.beside : "");
+	else
+		snprintf(pins, sizeof(pins), "%s", run_path("bpf/maps"));
+	if (s->features & FEATURE_FILTER)
+		c.features |= full_features(pins);
 	o = bpf_object__open_file(path, &opts);
 	if (!o)
 		return fail(EXIT_FAILED, "%s: %s", path, strerror(errno)), NULL;

@@ -121,5 +121,8 @@ const struct whole wholes[] = {
 	{ "weir_tc_ingress", { "tc", "weir_tc_ingress", .features = PIPELINE } },
 	{ "weir_tc_ingress, below XDP", { "tc", "weir_tc_ingress", .features = PIPELINE | FEATURE_XDP_BELOW } },
 	{ "weir_tc_egress", { "tc", "weir_tc_egress", .features = PIPELINE } },
+	{ "weir_xdp, for any rule", { "xdp", "weir_xdp", .features = PIPELINE | FEATURE_TC_ABOVE | FEATURE_FULL } },
+	{ "weir_tc_ingress, for any rule", { "tc", "weir_tc_ingress", .features = PIPELINE | FEATURE_FULL } },
+	{ "weir_tc_egress, for any rule", { "tc", "weir_tc_egress", .features = PIPELINE | FEATURE_FULL } },
 };
 const unsigned n_wholes = COUNT(wholes);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "../lib/err.h"
 #include "../lib/run.h"
+#include "../loader/attach.h"
 #include "../maps/datapath.h"
 #include "active.h"
 
@@ -46,6 +47,35 @@ int active_switch(uint64_t number, uint32_t slot)
 	__atomic_store_n(&c->active, number << 8 | slot, __ATOMIC_SEQ_CST);
 	munmap(c, size);
 	return 0;
+}
+
+static int write_full(bool full)
+{
+	size_t size;
+	struct control *c = run_map_memory("control", true, &size);
+
+	if (!c)
+		return EXIT_FAILED;
+	c->full = full;
+	munmap(c, size);
+	return 0;
+}
+
+/* Who dies on the way leaves programs that can do more than they need. */
+int active_switch_rules(uint64_t number, uint32_t slot, bool full)
+{
+	int err = 0;
+
+	if (full) {
+		err = write_full(true);
+		if (!err)
+			err = attached_need_full();
+	}
+	if (!err)
+		err = active_switch(number, slot);
+	if (!err && !full)
+		err = write_full(false);
+	return err;
 }
 
 const char *active_text(uint64_t number)

@@ -27,6 +27,7 @@ struct changing {
 	uint64_t number;		/* of the generation to be */
 	uint32_t slot;			/* its slot */
 	int chain;
+	bool full;			/* one of the chains needs FEATURE_FULL */
 };
 
 /* Services are as they were; rings and backends are those in force. */
@@ -81,19 +82,23 @@ static bool patch_tables(struct changing *c, const uint64_t *from)
 }
 
 /* The other chain's memory: as it is. */
-static int copy_chain(const struct changing *c, int chain)
+static int copy_chain(struct changing *c, int chain)
 {
 	size_t size;
 	const uint64_t *v = filter_maps_read(!c->slot, chain, &size);
 	struct memory w = { .v = (uint64_t *)v, .n = size / 8 };
-	int err = v ? filter_maps_write(c->slot, chain, &w) : fail(EXIT_FAILED, "the tables of chain %s are missing", chain_name[chain]);
+	int err;
+
+	if (v)
+		c->full |= memory_chain(&w)->scans & FILTER_FULL;
+	err = v ? filter_maps_write(c->slot, chain, &w) : fail(EXIT_FAILED, "the tables of chain %s are missing", chain_name[chain]);
 
 	if (v)
 		munmap((void *)v, size);
 	return err;
 }
 
-static int write_slot(const struct changing *c)
+static int write_slot(struct changing *c)
 {
 	const struct rule *r = c->what->words ? &c->alone.chains[c->chain].rules[0] : NULL;
 	int err = filter_maps_write(c->slot, c->chain, &c->tables);
@@ -140,8 +145,9 @@ static int perform(struct changing *c, struct grace *grace)
 		err = grace_end(grace);
 	if (!err)
 		err = write_slot(c);
+	c->full |= memory_chain(&c->tables)->scans & FILTER_FULL;
 	if (!err)
-		err = active_switch(c->number, c->slot);
+		err = active_switch_rules(c->number, c->slot, c->full);
 	if (!err)
 		active_forget_texts(c->number);
 	return err;

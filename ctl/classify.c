@@ -240,6 +240,8 @@ bool compiled_scan(uint32_t *entry, const struct compiled *compiled, int chain, 
 	else if (p.family == 4 && c->scans & FILTER_TREE4)
 		*entry = size == FILTER_SMALL ? scan_leaf4(c, addresses, numbers) :
 			 size == FILTER_LARGE ? scan_tree4(c, addresses, numbers, FILTER_LARGE) : scan_tree4(c, addresses, numbers, FILTER_MEDIUM);
+	else if (p.family == 6 && c->scans & FILTER_PLAIN6 && size == FILTER_SMALL)
+		*entry = scan_leaf6(c, words, numbers);
 	else if (p.family == 6 && c->scans & FILTER_TREE6)
 		*entry = size == FILTER_SMALL ? ask_tree6(c, words, numbers, &a, FILTER_SMALL) : ask_tree6(c, words, numbers, &a, FILTER_MEDIUM);
 	return *entry;

@@ -169,6 +169,23 @@ static int compile_rows(struct memory *w, const struct config *config, const str
 	return err;
 }
 
+bool row_needs_full(const struct row *r)
+{
+	return r->k.used & ~FIELDS_CORE || r->entry & (RULE_LIMIT_BIT | RULE_MARK_BIT | RULE_SET_BIT | RULE_LOG_BIT | RULE_VARIANT_BIT |
+						       RULE_REJECT_MOST << RULE_REJECT_SHIFT);
+}
+
+/* After all else that is in the chain's head. */
+static void note_full(struct filter_chain *c, const struct rows *rows)
+{
+	bool full = c->fields & ~FIELDS_CORE || c->keys || c->scans & FILTER_ASKS;
+
+	for (int i = 0; i < rows->n && !full; i++)
+		full = row_needs_full(&rows->v[i]);
+	if (full)
+		c->scans |= FILTER_FULL;
+}
+
 static int compile_chain(struct memory *w, const struct config *config, const struct raws *raws, int which, int ungrouped)
 {
 	struct rows rows;
@@ -187,6 +204,7 @@ static int compile_chain(struct memory *w, const struct config *config, const st
 	for (int i = 0; i < raws->n; i++)
 		memory_chain(w)->raw[i] = (struct filter_raw){ raws->v[i].base, raws->v[i].length, raws->v[i].offset };
 	memory_chain(w)->bytes = memory_bytes(w);
+	note_full(memory_chain(w), &rows);
 	rows_free(&rows);
 	return err;
 }
@@ -206,6 +224,15 @@ int compile_grouping(struct compiled *out, const struct config *c, int ungrouped
 	if (err)
 		compiled_free(out);
 	return err;
+}
+
+bool compiled_needs_full(const struct compiled *c)
+{
+	bool full = false;
+
+	for (int i = 0; i < CHAIN_COUNT; i++)
+		full |= ((const struct filter_chain *)c->chain[i].v)->scans & FILTER_FULL;
+	return full;
 }
 
 int compile(struct compiled *out, const struct config *c)

@@ -19,6 +19,11 @@ int compile(struct compiled *out, const struct config *c);
 int compile_grouping(struct compiled *out, const struct config *c, int ungrouped);
 void compiled_free(struct compiled *c);
 
+/* Do the chains, does a row, need programs with FEATURE_FULL? */
+bool compiled_needs_full(const struct compiled *c);
+struct row;
+bool row_needs_full(const struct row *r);
+
 void limit_write(struct filter_limit *to, const struct rule *r);
 uint32_t limit_store(struct memory *w, const struct rule *r);	/* its place */
 

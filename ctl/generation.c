@@ -307,7 +307,8 @@ static int write_slot(const struct config *c, const struct compiled *compiled, c
 	return err ? err : write_services(t, c, ids, slot, number);
 }
 
-static int prepare(struct config *c, const struct config *old, const struct ids *ids, struct service_tables *t, struct grace *grace, uint32_t slot, uint64_t number)
+static int prepare(struct config *c, const struct config *old, const struct ids *ids, struct service_tables *t, struct grace *grace, uint32_t slot, uint64_t number,
+		   bool *full)
 {
 	struct compiled compiled;
 	int err = setstore_assign(c, old);
@@ -321,17 +322,18 @@ static int prepare(struct config *c, const struct config *old, const struct ids 
 		err = grace_end(grace);
 	if (!err)
 		err = write_slot(c, &compiled, ids, t, slot, number);
+	*full = compiled_needs_full(&compiled);
 	compiled_free(&compiled);
 	return err;
 }
 
-static int come_into_force(const struct config *c, uint64_t number, uint32_t slot)
+static int come_into_force(const struct config *c, uint64_t number, uint32_t slot, bool full)
 {
 	struct merges m;
 	int err = set_merge(c, &m);
 
 	if (!err) {
-		err = active_switch(number, slot);
+		err = active_switch_rules(number, slot, full);
 		if (err)
 			set_merge_undo(&m);
 	}
@@ -364,6 +366,7 @@ int generation_replace(struct config *c, const struct config *old)
 	struct ids ids = {};
 	uint64_t active, number;
 	uint32_t slot;
+	bool full;
 	int err = active_read(&active);
 
 	if (err)
@@ -376,9 +379,9 @@ int generation_replace(struct config *c, const struct config *old)
 	if (!err)
 		err = tables_open(&t);
 	if (!err)
-		err = prepare(c, old, &ids, &t, &grace, slot, number);
+		err = prepare(c, old, &ids, &t, &grace, slot, number, &full);
 	if (!err)
-		err = come_into_force(c, number, slot);
+		err = come_into_force(c, number, slot, full);
 	if (!err)
 		tidy(c, old, &t, !slot, number);
 	grace_end(&grace);

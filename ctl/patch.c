@@ -299,7 +299,9 @@ static void store_head(struct patch *p)
 	memory_take(p->to, sizeof(*c) / 8);
 	c = memory_chain(p->to);
 	*c = *p->from;
-	c->scans &= FILTER_NOT_SMALL;	/* the rest is of the rules as they were */
+	c->scans &= FILTER_NOT_SMALL | FILTER_FULL;	/* the rest is of the rules as they were */
+	if (p->row && row_needs_full(p->row))
+		c->scans |= FILTER_FULL;
 	c->units += units;
 	c->rules += p->row ? 1 : -1;
 	c->words = (c->units + 63) / 64;

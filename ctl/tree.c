@@ -518,5 +518,7 @@ void trees_store(struct memory *w, const struct rows *rows, const struct raws *r
 		w->n = from;
 	else if (asks)
 		memory_chain(w)->scans |= FILTER_ASKS;
+	else
+		memory_chain(w)->scans |= (memory_chain(w)->scans & FILTER_TREE4 ? FILTER_PLAIN4 : 0) | (memory_chain(w)->scans & FILTER_TREE6 ? FILTER_PLAIN6 : 0);
 	free(entries);
 }

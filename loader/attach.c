@@ -239,6 +239,12 @@ static unsigned features_for(const struct attach_options *o)
 	return f;
 }
 
+/* What the rules in force need, and what the interface has to have anyway. */
+static unsigned features_full(const struct interface_slot *s)
+{
+	return s->full || instance_full() ? FEATURE_FULL : 0;
+}
+
 /* In the interface's namespace. */
 static int attach_here(const char *ifname, __u64 netns, const struct attach_options *o)
 {
@@ -274,7 +280,8 @@ static int attach_here(const char *ifname, __u64 netns, const struct attach_opti
 	if (err)
 		return err;
 	s.ifindex = ifindex;
-	s.features = features_for(o);
+	s.full = o->full || o->chain;	/* what is behind libxdp's dispatcher is not replaced */
+	s.features = features_for(o) | features_full(&s);
 	s.inserts = (o->inserts + d.hz - 1) / d.hz;
 	s.frags = !o->no_frags;
 	s.attached = 1;
@@ -356,18 +363,10 @@ int detach_all(void)
 	return err ? err : instance_remove();
 }
 
-static int upgrade_one(const struct attached *a, void *data)
+static int replace_hooks(const struct attached *a, const struct programs *p)
 {
-	const struct datapath *d = data;
-	struct programs p;
-	unsigned hooks = 0;
-	int err;
+	int err = 0;
 
-	for (int i = 0; i < a->n_hooks; i++)
-		hooks |= 1 << a->hooks[i].hook;
-	err = programs_load(&p, a->slot, &a->interface, d, hooks);
-	if (err)
-		return err;
 	netns_enter_inode(a->interface.netns);
 	for (int i = 0; i < a->n_hooks && !err; i++) {
 		struct hook_state h = a->hooks[i];
@@ -378,11 +377,39 @@ static int upgrade_one(const struct attached *a, void *data)
 			note("%s: the device is gone; attach anew when it is back", a->interface.name);
 			break;
 		}
-		err = hook_update(run_path("bpf/links/%d", a->slot), a->pins[i], &h, program_of(&p, h.hook));
+		err = hook_update(run_path("bpf/links/%d", a->slot), a->pins[i], &h, program_of(p, h.hook));
 	}
 	netns_leave();
+	return err;
+}
+
+/* New programs with these features. The slot never says that they have FEATURE_FULL where one does not. */
+static int replace_programs(const struct attached *a, const struct datapath *d, unsigned features)
+{
+	struct interface_slot s = a->interface;
+	struct programs p;
+	unsigned hooks = 0;
+	int err;
+
+	for (int i = 0; i < a->n_hooks; i++)
+		hooks |= 1 << a->hooks[i].hook;
+	s.features = features;
+	err = programs_load(&p, a->slot, &s, d, hooks);
+	if (err)
+		return err;
+	if (!(features & FEATURE_FULL))
+		err = instance_slot_write(a->slot, &s);
+	if (!err)
+		err = replace_hooks(a, &p);
+	if (!err && features & FEATURE_FULL)
+		err = instance_slot_write(a->slot, &s);
 	programs_close(&p);
 	return err;
+}
+
+static int upgrade_one(const struct attached *a, void *data)
+{
+	return replace_programs(a, data, (a->interface.features & ~FEATURE_FULL) | features_full(&a->interface));
 }
 
 int upgrade(void)
@@ -395,4 +422,17 @@ int upgrade(void)
 	if (!err)
 		err = instance_read(&d);
 	return err ? err : attached_each(upgrade_one, &d);
+}
+
+static int need_full(const struct attached *a, void *data)
+{
+	return a->interface.features & FEATURE_FULL ? 0 : replace_programs(a, data, a->interface.features | FEATURE_FULL);
+}
+
+int attached_need_full(void)
+{
+	struct datapath d;
+	int err = instance_read(&d);
+
+	return err ? err : attached_each(need_full, &d);
 }

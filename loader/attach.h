@@ -8,7 +8,7 @@
 struct attach_options {
 	const char *netns;	/* name or path; NULL: here */
 	enum mode mode;		/* of XDP */
-	bool chain, clsact, decap, no_frags, no_flows, no_balance;
+	bool chain, clsact, decap, no_frags, no_flows, no_balance, full;
 	unsigned hooks;		/* bitmap of enum hook */
 	unsigned long flows;	/* room for IPv4 flows, when the instance is made; 0: default */
 	unsigned long inserts;	/* new flows a second and CPU */
@@ -18,6 +18,10 @@ int attach(const char *ifname, const struct attach_options *o);
 int detach(const char *ifname, const char *netns);
 int detach_all(void);
 int upgrade(void);
+
+/* Programs with FEATURE_FULL for all interfaces that have others, before rules that need it come into force. The lock is held. Those that were not replaced when it fails, or the process ends, are
+ * as they were. */
+int attached_need_full(void);
 
 /* One attached interface with its hooks. */
 struct attached {

@@ -223,7 +223,7 @@ int instance_slot_write(int slot, const struct interface_slot *s)
 	return err ? fail(EXIT_FAILED, "map interfaces: %s", strerror(errno)) : 0;
 }
 
-__u64 instance_generation(void)
+static struct control read_control(void)
 {
 	struct control c = {};
 	__u32 zero = 0;
@@ -231,11 +231,21 @@ __u64 instance_generation(void)
 
 	if (fd < 0) {
 		fail_clear();
-		return 0;
+		return c;
 	}
 	bpf_map_lookup_elem(fd, &zero, &c);
 	close(fd);
-	return active_generation(c.active);
+	return c;
+}
+
+__u64 instance_generation(void)
+{
+	return active_generation(read_control().active);
+}
+
+bool instance_full(void)
+{
+	return read_control().full;
 }
 
 static int remove_below(const char *dir)

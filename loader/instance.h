@@ -25,5 +25,8 @@ int instance_slot_write(int slot, const struct interface_slot *s);
 /* The generation in force, 0: none. */
 __u64 instance_generation(void);
 
+/* Do the rules in force need programs with FEATURE_FULL? */
+bool instance_full(void);
+
 /* Remove everything of an instance without attached interfaces: maps, configuration. Exit code. */
 int instance_remove(void);

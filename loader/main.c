@@ -35,6 +35,7 @@ static const struct opt attach_opts[] = {
 	{ "no-balance", 0, OPT_FLAG, &attach_options.no_balance, NULL, "services are none of this interface's business: a backend's end (--decap implies it)" },
 	{ "no-flows", 0, OPT_FLAG, &attach_options.no_flows, NULL, "no flow table: no accounts, every packet classified and balanced anew" },
 	{ "no-frags", 0, OPT_FLAG, &attach_options.no_frags, NULL, "XDP without frames of several buffers, for drivers that refuse them" },
+	{ "full", 0, OPT_FLAG, &attach_options.full, NULL, "programs for any rule from the start; else those for plain rules, until an apply needs more" },
 	{ "flows", 0, OPT_NUMBER, &attach_options.flows, "N", "room for N IPv4 and N/4 IPv6 flows (default 1048576), fixed by the first attach" },
 	{ "inserts", 0, OPT_NUMBER, &attach_options.inserts, "N", "new flows a second and CPU at most (default 500000)" },
 	{}

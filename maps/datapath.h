@@ -5,7 +5,7 @@
 #pragma once
 #include <linux/types.h>
 
-#define WEIR_SCHEMA 8		/* of all of maps/: raise it when a layout changes; maps of another schema are refused */
+#define WEIR_SCHEMA 9		/* of all of maps/: raise it when a layout changes; maps of another schema are refused */
 #define MAX_INTERFACES 128	/* slots 1..127; slot 0 is nobody */
 
 enum hook { HOOK_XDP, HOOK_TC_INGRESS, HOOK_TC_EGRESS, HOOK_COUNT };
@@ -24,7 +24,8 @@ struct datapath {
  * everything passes. */
 struct control {
 	__u64 active;
-	__u64 pad[7];
+	__u64 full;		/* the rules in force need programs with FEATURE_FULL; for the loader */
+	__u64 pad[6];
 };
 
 static inline __u32 active_generation(__u64 active)
@@ -46,6 +47,7 @@ enum feature {
 	FEATURE_XDP_BELOW = 16,	/* tc ingress only: XDP is attached and has done the work */
 	FEATURE_TC_ABOVE = 32,	/* XDP only: tc ingress is attached and can ask for neighbours */
 	FEATURE_MUTE = 64,	/* test runs: nobody is answered, nothing that others see changes */
+	FEATURE_FULL = 128,	/* any rule; without, those that decide by IPv4 addresses, ports and protocol */
 };
 
 /* The .rodata of one interface's programs; the loader fills it in. */

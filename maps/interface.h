@@ -13,7 +13,7 @@ struct interface_slot {
 	__u32 features;		/* enum feature of its programs, for the next upgrade */
 	__u32 inserts;		/* new flows a jiffy and CPU */
 	__u32 frags;		/* XDP programs take frames of several buffers */
-	__u32 pad;
+	__u32 full;		/* FEATURE_FULL whatever the rules are */
 };
 
 #ifdef __bpf__

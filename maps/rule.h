@@ -207,7 +207,15 @@ struct filter_record6 {			/* addresses as two words, high one first */
 
 /* A rule that looks only at addresses, ports and protocol, and decides, is plain. It is as many records as it has combinations of prefixes and ranges. Ports and protocol
  * are three numbers side by side in a word: one subtraction tells of all of them whether they are large enough, another whether they are small enough. */
-enum { FILTER_TREE4 = 1, FILTER_TREE6 = 2, FILTER_ASKS = 4, FILTER_NOT_SMALL = 8 };	/* the last: groups, or leaves of numbers */
+enum {
+	FILTER_TREE4 = 1,
+	FILTER_TREE6 = 2,
+	FILTER_ASKS = 4,
+	FILTER_NOT_SMALL = 8,	/* groups, or leaves of numbers */
+	FILTER_PLAIN4 = 16,	/* a tree for IPv4, and no record asks */
+	FILTER_PLAIN6 = 32,
+	FILTER_FULL = 64,	/* for programs with FEATURE_FULL alone */
+};
 enum { SCAN_SPORT = 0, SCAN_DPORT = 20, SCAN_PROTO = 40 };	/* bits where they begin */
 #define SCAN_ANY 0x1ffffull		/* most of a port; of the ports of a packet that has none */
 #define SCAN_GUARDS (0x20000ull << SCAN_SPORT | 0x20000ull << SCAN_DPORT | 0x100ull << SCAN_PROTO)

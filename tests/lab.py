@@ -81,15 +81,15 @@ class Lab:
 
 
 class Instance:
-    """weir attached to a device in a lab of its own."""
+    """weir attached to a device in a lab of its own. `full`: programs for any rule from the start, so that they stay the same."""
 
-    def __init__(self, *options, hooks="xdp", flows=4096, device="in0"):
+    def __init__(self, *options, hooks="xdp", flows=4096, device="in0", full=True):
         self.lab, self.device = Lab(), device
         self.dir = tempfile.mkdtemp(prefix="weir-prog-", dir="/run")
         self.env = dict(os.environ, WEIR_RUN_DIR=self.dir)
         self.programs = {}
         try:
-            self.loader("attach", device, "--netns", self.lab.netns, "--hooks", hooks, "--flows", flows, *options)
+            self.loader("attach", device, "--netns", self.lab.netns, "--hooks", hooks, "--flows", flows, *options, *["--full"] * full)
             for hook in json.loads(self.loader("status", "-j"))["interfaces"][0]["hooks"]:
                 self.programs[hook["hook"]] = hook["prog_id"], w.Program(hook["prog_id"])
         except BaseException:

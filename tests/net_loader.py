@@ -8,6 +8,7 @@ import re
 import subprocess
 
 import pytest
+import weirtest as w
 from net import LOADER, OUT, Lab, sh, wait_for
 
 HOOKS = ["xdp", "tc-ingress", "tc-egress"]
@@ -307,13 +308,14 @@ def test_upgrade_killed_anywhere_leaves_working_programs(lab):
     assert lab.ctl_json("rule", "list", "ingress")["rules"][0]["packets"] == sent
 
 
-def test_detach_killed_anywhere_can_be_repeated(lab):
+@pytest.mark.parametrize("call", ["unlink", "bpf"])
+def test_detach_killed_anywhere_can_be_repeated(lab, call):
     words = ["detach", "b0", "--netns", lab.ns("b")]
     lab.attach("b", "b0")
-    n = count_calls(lab, "unlink", *words)
+    n = count_calls(lab, call, *words)
     for k in range(1, n + 1):
         lab.attach("b", "b0")
-        killed_at(lab, "unlink", k, *words)
+        killed_at(lab, call, k, *words)
         assert pings(lab)
         lab.loader(*words, check=False)
         assert status(lab) == []
@@ -340,3 +342,108 @@ def test_apply_killed_anywhere_leaves_the_old_or_the_new_generation(lab):
         assert now in texts.values(), k
         p = lab.run_in("a", "ping", "-c", "1", "-W", "0.2", "10.3.0.2", check=False)
         assert (p.returncode == 0) == ("drop" not in now), k
+
+
+# ---- programs for plain rules, and for any
+
+PLAIN = "chain ingress {\n    policy accept\n    meta l4proto icmp drop\n}\n"
+ANY = "chain ingress {\n    policy drop\n    ether type arp accept\n    icmp type echo-request accept\n}\n"
+
+
+def cost(lab):
+    """What the verifier went through for the XDP program: more for any rule than for plain ones."""
+    xdp, = [h["prog_id"] for h in status(lab)[0]["hooks"] if h["hook"] == "xdp"]
+    return w.verified(xdp)
+
+
+def unanswered(lab):
+    return lab.run_in("a", "ping", "-c", "1", "-W", "0.3", "10.3.0.2", check=False).returncode == 1
+
+
+def configurations(lab):
+    for name, text in (("plain", PLAIN), ("any", ANY)):
+        with open(os.path.join(lab.run_dir, name + ".conf"), "w") as f:
+            f.write(text)
+    return [os.path.join(lab.run_dir, name + ".conf") for name in ("plain", "any")]
+
+
+def test_programs_come_with_the_first_rule_that_needs_them_and_go_with_upgrade(lab):
+    lab.attach("b", "b0")
+    small = cost(lab)
+    lab.apply(PLAIN)
+    assert cost(lab) == small and unanswered(lab)
+    lab.ctl("rule", "add", "--before", str(lab.ctl_json("rule", "list", "ingress")["rules"][0]["id"]), "ingress", "icmp type echo-request counter accept")
+    large = cost(lab)
+    assert large > 1.5 * small and pings(lab)
+    lab.loader("upgrade")
+    assert cost(lab) == large and pings(lab)
+    lab.apply(PLAIN)
+    assert cost(lab) == large and unanswered(lab)
+    lab.loader("upgrade")
+    assert cost(lab) == small and unanswered(lab)
+    lab.apply(ANY)
+    lab.loader("detach", "b0", "--netns", lab.ns("b"))
+    lab.attach("b", "b0")
+    assert cost(lab) == large and pings(lab)
+
+
+def test_one_rule_among_thousands_brings_the_programs_it_needs(lab):
+    """By patch, not by compiling; the chain that is not changed has a say, too."""
+    lab.attach("b", "b0")
+    lab.apply("chain ingress {\n policy accept\n" + "".join(f" ip saddr 10.9.{i // 250}.{i % 250} drop\n" for i in range(1500)) + "}\n")
+    small = cost(lab)
+    lab.ctl("rule", "add", "ingress", "tcp dport 81 drop")
+    assert cost(lab) == small and pings(lab)
+    first = lab.ctl_json("rule", "list", "ingress")["rules"][0]["id"]
+    lab.ctl("rule", "add", "--before", str(first), "ingress", "icmp type echo-request limit rate 1/hour burst 3 packets accept")
+    lab.ctl("rule", "add", "ingress", "meta l4proto icmp drop")
+    assert cost(lab) > 1.5 * small and pings(lab) and unanswered(lab)
+    lab.apply("chain ingress { policy accept }\nchain egress {\n policy accept\n icmp type echo-reply drop\n}\n")
+    lab.loader("upgrade")
+    assert cost(lab) > 1.5 * small and unanswered(lab)
+
+
+def test_full_and_chained_programs_are_for_any_rule_from_the_start(lab):
+    lab.attach("b", "b0")
+    small = cost(lab)
+    lab.loader("detach", "b0", "--netns", lab.ns("b"))
+    lab.attach("b", "b0", "--full")
+    assert cost(lab) > 1.5 * small
+    lab.loader("upgrade")
+    assert cost(lab) > 1.5 * small
+
+
+def test_apply_that_gets_no_programs_leaves_everything(lab):
+    lab.attach("b", "b0")
+    lab.apply("chain ingress { policy accept }\n")
+    before, ids = lab.ctl("export").stdout, status(lab)
+    _, full = configurations(lab)
+    p = sh("capsh", "--drop=cap_net_admin,cap_sys_admin,cap_perfmon", "--", "-c", f"{OUT}/weirctl --run-dir {lab.run_dir} apply {full}", check=False)
+    assert p.returncode == 1 and len(p.stderr.splitlines()) == 1 and "refuses to load programs" in p.stderr, p.stderr
+    assert lab.ctl("export").stdout == before and status(lab) == ids and pings(lab)
+
+
+def test_apply_killed_while_programs_are_replaced_leaves_the_old_or_the_new_rules(lab):
+    lab.attach("b", "b0")
+    plain, full = configurations(lab)
+    small = cost(lab)
+    log = os.path.join(lab.run_dir, "calls")
+    ctl = [os.path.join(OUT, "weirctl"), "--run-dir", lab.run_dir, "apply"]
+    sh(*ctl, plain)
+    sh("strace", "-f", "-qq", "-o", log, "-e", "trace=bpf", *ctl, full)
+    calls = open(log).read().splitlines()
+    links = [k for k, call in enumerate(calls, 1) if "BPF_LINK_UPDATE" in call]
+    assert len(links) == 3 and len(calls) - links[-1] >= 2
+    seen = set()
+    for k in [links[0] - 20, *links, *range(links[-1] + 1, min(links[-1] + 6, len(calls) + 1))]:
+        sh(*ctl, plain)
+        lab.loader("upgrade")
+        assert cost(lab) == small and unanswered(lab)
+        sh(*STRACE, "-e", "trace=bpf", "-e", "inject=bpf:signal=KILL:when=%d" % k, *ctl, full, check=False)
+        now = lab.ctl("export").stdout
+        assert now in (PLAIN, ANY), k
+        assert pings(lab) if now == ANY else unanswered(lab), k
+        seen.add(now == ANY)
+        sh(*ctl, full)
+        assert cost(lab) > 1.5 * small and pings(lab), k
+    assert False in seen

@@ -111,3 +111,21 @@ def test_generations_lose_no_frame_and_keep_the_counter_of_a_rule_that_stays(pai
     assert counted(pair) == FRAMES
     rule, = [r for r in pair.ctl_json("rule", "list", "ingress")["rules"] if r["text"] == "udp dport 6000 accept"]
     assert (rule["id"], rule["packets"]) == (before, FRAMES)
+
+
+@pytest.mark.parametrize("hooks", ["xdp,tc-ingress,tc-egress", "tc-ingress,tc-egress"], ids=["xdp", "tc"])
+def test_rules_that_need_other_programs_lose_no_frame(pair, hooks):
+    """Plain rules, rules that need more, and programs for plain ones again: each frame is counted by the rule that both have."""
+    pair.attach("b", "b0", "--hooks", hooks)
+    pair.apply("chain ingress { udp dport 6000 accept }\n")
+
+    def apply(k):
+        pair.apply("chain ingress { policy drop\n ether type arp accept\n ip ttl 1 drop\n udp dport 6000 accept\n}\n")
+        pair.apply("chain ingress { udp dport 6000 accept }\n")
+        pair.loader("upgrade")
+
+    assert run_through(pair, apply) == FRAMES
+    assert counted(pair) == FRAMES
+    rule, = pair.ctl_json("rule", "list", "ingress")["rules"][:-1]
+    assert rule["packets"] == FRAMES
+    assert pair.ctl_json("flow", "verify")["difference"] == {"packets": 0, "bytes": 0}

@@ -16,7 +16,7 @@ CHANGES, PACKETS = 40, 40
 
 @pytest.fixture(scope="module")
 def weir():
-    with opened(Instance("--no-flows", hooks="xdp,tc-egress", device="out0")) as made:
+    with opened(Instance("--no-flows", hooks="xdp,tc-egress", device="out0", full=False)) as made:
         yield made
 
 
@@ -137,3 +137,14 @@ def test_a_change_killed_anywhere_leaves_the_old_or_the_new_rules(weir):
             assert texts[new:] == [families.text(r) for r in rules], (call, n)
             assert weir.xdp(packet)[0] == (XDP_DROP if new else XDP_PASS), (call, n)
     assert killed > 20 and seen == {False, True}
+
+
+def test_programs_that_are_not_for_the_rules_drop():
+    """Those of before the change, which nobody's packets come to any more."""
+    with opened(Instance(full=False)) as weir:
+        packet = frame((0x0a000001, 0x0a000002, 1000, 4242, 17))
+        weir.apply("chain ingress { policy accept }")
+        assert weir.xdp(packet)[0] == XDP_PASS
+        weir.apply("chain ingress {\n policy accept\n ip ttl 1 drop\n}")
+        assert weir.xdp(packet)[0] == XDP_DROP
+        assert weir.totals()["xdp", "drop", "internal"][0] == 1

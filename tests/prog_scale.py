@@ -22,7 +22,7 @@ PACKETS, CHANGES = 10_000_000, 30
 
 @pytest.fixture(scope="module")
 def weir():
-    with opened(Instance("--no-flows", device="out0")) as made:
+    with opened(Instance("--no-flows", device="out0", full=False)) as made:
         yield made
 
 

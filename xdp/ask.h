@@ -29,20 +29,6 @@ static __always_inline __u32 record_entry(const struct filter_chain *c, const st
 	return asker_entry(a, words_at(c, c->asks + (entry & RULE_ID_MASK) * (sizeof(struct filter_ask) / 8), sizeof(struct filter_ask) / 8, size));
 }
 
-/* The leaf that is for the packet, or 0. `words`: its addresses as on the wire, source first. */
-static __always_inline __u64 tree_leaf6(const struct filter_chain *c, const __u64 *words, __u64 numbers, __u32 size)
-{
-	__u64 e = c->tree6;
-
-	for (int i = 0; i < FILTER_TREE_DEPTH && !(e & FILTER_TREE_LEAF); i++) {
-		__u64 which = e >> FILTER_TREE_WORD & 3;
-
-		asm volatile("" : "+r"(which));
-		e = tree_next(c, e, e >> FILTER_TREE_WORD & TREE_NUMBERS6 ? numbers : __builtin_bswap64(words[which]), size);
-	}
-	return e & FILTER_TREE_LEAF ? e : 0;
-}
-
 /* The nth record of a leaf of numbers. */
 static __always_inline const void *leaf_record(const struct filter_chain *c, __u64 e, __u64 n, __u32 records, __u32 words, __u32 size)
 {

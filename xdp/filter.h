@@ -122,6 +122,8 @@ static __always_inline int classify_by(PARSE_CONTEXT *ctx, struct pkt *p, struct
 
 	if (!c)
 		return 1;
+	if (!FULL && c->scans & FILTER_FULL)
+		return -1;	/* ctl has seen to it that there is no such chain in force here */
 	k->size = size;
 	if (asks(c, ~FIELDS_CORE))
 		filter_further(ctx, p, k, c, f);
@@ -158,11 +160,6 @@ static __always_inline __u64 filter_numbers(const struct pkt *p)
 }
 
 /* ---- what records ask beside them */
-
-static __always_inline int asks_more(const struct filter_chain *c)
-{
-	return !PLAIN && c->scans & FILTER_ASKS;
-}
 
 /* Is the packet's address in the set of the term: SET_YES, SET_NO. SET_ELSEWHERE, SET_LENGTHWISE: the key is made, and the table is to be asked as any, or as one of IPv6 addresses. SET_END: the
  * packet is of the other family. A function that calls none, since there is no more stack. */
@@ -301,7 +298,7 @@ __noinline int filter_ask_list4(const struct pkt *p, const struct filter_ask *q)
 /* The most frequent questions with fewer calls. */
 static __always_inline __u32 asker_entry(const struct asker *a, const struct filter_ask *q)
 {
-	if (PLAIN)
+	if (!FULL)
 		return 0;
 	if (q->n == 1 && !q->limited && q->term[0].kind == TERM_STATE)
 		return term_state(a->p, &q->term[0]) ? q->entry : RULE_CONTINUE_BIT;
@@ -320,7 +317,7 @@ __noinline int filter_tree_large(const struct pkt *p, __u32 chain)
 {
 	const struct filter_chain *c = filter_memory(chain, FILTER_LARGE);
 
-	return p && c && c->scans & FILTER_TREE4 && !asks_more(c) ? scan_tree4(c, filter_addresses(p), filter_numbers(p), FILTER_LARGE) : 0;
+	return p && c && c->scans & FILTER_PLAIN4 ? scan_tree4(c, filter_addresses(p), filter_numbers(p), FILTER_LARGE) : 0;
 }
 
 /* Functions of their own for the verifier, and for the stack, of which programs at tc have none left. */
@@ -347,20 +344,32 @@ FILTER_TREE(filter_tree4_medium, 4, FILTER_MEDIUM, ask_tree4(c, filter_addresses
 FILTER_TREE(filter_tree6_small, 6, FILTER_SMALL, ask_tree6(c, p->saddr.w, filter_numbers(p), &a, FILTER_SMALL))
 FILTER_TREE(filter_tree6_medium, 6, FILTER_MEDIUM, ask_tree6(c, p->saddr.w, filter_numbers(p), &a, FILTER_MEDIUM))
 
+/* Does the verifier come to the filter once? Where flows are, it is in a function of its own. Else it comes once for each of the parser's ways, which at tc are many. */
+static __always_inline int verified_once(__u32 chain)
+{
+	return has(FEATURE_FLOWS) || HOOK_HERE(chain) == HOOK_XDP;
+}
+
 /* The entry that a chain's records have for the packet, without tables and notes; p->cacheable is 0 if it need not hold for the flow. 0: only the tables can tell. */
 static __always_inline __u32 filter_scan(struct pkt *p, struct flow *f, __u32 chain)
 {
 	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL);
 
 	if (c) {
-		if (p->family == 4 && c->scans & FILTER_TREE4)
-			return asks_more(c) ? filter_tree4_small(p, f, chain) : scan_leaf4(c, filter_addresses(p), filter_numbers(p));
+		if (p->family == 4 && c->scans & FILTER_PLAIN4)
+			return scan_leaf4(c, filter_addresses(p), filter_numbers(p));
+		if (p->family == 6 && c->scans & FILTER_PLAIN6 && verified_once(chain))
+			return scan_leaf6(c, p->saddr.w, filter_numbers(p));
+		if (p->family == 4 && c->scans & FILTER_TREE4 && FULL)
+			return filter_tree4_small(p, f, chain);
 		return p->family == 6 && c->scans & FILTER_TREE6 ? filter_tree6_small(p, f, chain) : 0;
 	}
 	c = filter_memory(chain, FILTER_MEDIUM);
 	if (c) {
-		if (p->family == 4 && c->scans & FILTER_TREE4)
-			return asks_more(c) ? filter_tree4_medium(p, f, chain) : scan_tree4(c, filter_addresses(p), filter_numbers(p), FILTER_MEDIUM);
+		if (p->family == 4 && c->scans & FILTER_PLAIN4)
+			return scan_tree4(c, filter_addresses(p), filter_numbers(p), FILTER_MEDIUM);
+		if (p->family == 4 && c->scans & FILTER_TREE4 && FULL)
+			return filter_tree4_medium(p, f, chain);
 		return p->family == 6 && c->scans & FILTER_TREE6 ? filter_tree6_medium(p, f, chain) : 0;
 	}
 	return p->family == 4 ? filter_tree_large(p, chain) : 0;

@@ -4,6 +4,9 @@
 #include "../maps/limit.h"
 #include "../maps/rule.h"
 #include "set_table.h"
+#ifdef __bpf__
+#include "program.h"
+#endif
 
 #define FILTER_LOGS 8		/* a power of two: rules on the way with `log` of one packet that are kept, and one */
 
@@ -74,22 +77,25 @@ struct {
 } filter_scratch SEC(".maps");
 #endif
 
-/* Of the chain's fields, of an entry's bits: is any of these there? Built with WEIR_PLAIN nothing is but what every chain has, and all that hangs on it is gone:
- * bench/ compares what is not used with what is not there. */
+/* What plain rules do not need. The loader leaves it out until a chain does (docs/design/generations.md), and all that hangs on it is gone. Built with WEIR_PLAIN it is not even in
+ * the source: bench/ compares. */
 #ifdef WEIR_PLAIN
-#define PLAIN 1
+#define FULL 0
+#elif defined(__bpf__)
+#define FULL has(FEATURE_FULL)
 #else
-#define PLAIN 0
+#define FULL 1
 #endif
 
+/* Of the chain's fields, of an entry's bits: is any of these there? FULL comes second: where it is the verifier's business alone, it takes no time. */
 static __always_inline int asks(const struct filter_chain *c, __u64 fields)
 {
-	return !PLAIN && c->fields & fields;
+	return c->fields & fields && FULL;
 }
 
 static __always_inline int says(__u32 entry, __u32 bits)
 {
-	return !PLAIN && entry & bits;
+	return entry & bits && FULL;
 }
 
 static __always_inline void filter_set(struct filter_key *k, __u32 field, __u64 hi, __u64 lo)

@@ -88,6 +88,33 @@ static __always_inline __u32 scan_leaf4(const struct filter_chain *c, __u64 addr
 	return scan_entry(&r->rule);
 }
 
+/* The same of IPv6. `words`: its addresses as on the wire, source first. */
+static __always_inline __u64 tree_leaf6(const struct filter_chain *c, const __u64 *words, __u64 numbers, __u32 size)
+{
+	__u64 e = c->tree6;
+
+	for (int i = 0; i < FILTER_TREE_DEPTH && !(e & FILTER_TREE_LEAF); i++) {
+		__u64 which = e >> FILTER_TREE_WORD & 3;
+
+		asm volatile("" : "+r"(which));
+		e = tree_next(c, e, e >> FILTER_TREE_WORD & TREE_NUMBERS6 ? numbers : __builtin_bswap64(words[which]), size);
+	}
+	return e & FILTER_TREE_LEAF ? e : 0;
+}
+
+/* Of FILTER_SMALL. 0: the tables must be asked. */
+static __always_inline __u32 scan_leaf6(const struct filter_chain *c, const __u64 *words, __u64 numbers)
+{
+	const struct filter_scan6 *r = leaf_records(c, tree_leaf6(c, words, numbers, FILTER_SMALL), sizeof(*r) / 8);
+
+	if (!r)
+		return 0;
+	ROLLED
+	for (__u64 i = 0; i < FILTER_LEAF_MOST - 1 && scan_differs6(r, words, numbers); i++)
+		r++;
+	return scan_entry(&r->rule);
+}
+
 /* Of the other sizes. */
 static __always_inline __u32 scan_tree4(const struct filter_chain *c, __u64 addresses, __u64 numbers, __u32 size)
 {
