@@ -17,7 +17,7 @@
 #include "fresh.h"
 #include "patch.h"
 
-enum { RULES_LEAST = 1024 };	/* fewer are compiled in nearly as short a time, and keep their trees (tree.h) */
+enum { RULES_LEAST = 1024 };	/* fewer are compiled in nearly as short a time, and have trees of all their rules then (tree.h) */
 
 struct changing {
 	const struct change *what;

@@ -8,7 +8,7 @@
 #include "compile.h"
 #include "patch.h"
 
-_Static_assert(sizeof(struct filter_chain) == 1040, "a place that this file does not copy");
+_Static_assert(sizeof(struct filter_chain) == 1048, "a place that this file does not copy");
 
 enum {
 	ENTRY_BITS = RULE_ID_MASK | RULE_REJECT_MOST << RULE_REJECT_SHIFT | RULE_DROP_BIT | RULE_CONTINUE_BIT | RULE_VARIANT_BIT |
@@ -243,8 +243,10 @@ static void empty_bucket(struct table *t, uint32_t bucket)
 		for (int i = 0; i < FILTER_RECORDS; i++) {
 			struct filter_rule *r = record(t, at, i);
 
-			while (r->entry && (r->position & ~FILTER_NEEDS_PORTS) == t->patch->position)
+			while (r->entry && (r->position & ~FILTER_NEEDS_PORTS) == t->patch->position) {
+				t->patch->gone = r->entry;
 				take_out(t, r, at);
+			}
 		}
 	}
 }
@@ -274,14 +276,15 @@ static void patch_group(struct table *t, struct filter_group *g)
 	}
 }
 
-/* All groups as they stand, at a place that is as far from a multiple of a large bucket. False: the row that goes is nowhere. */
-static bool store_groups(struct patch *p)
+/* All groups as they stand, and what is behind them, at a place that is as far from a multiple of a large bucket. False: the row that goes is nowhere. */
+static bool store_groups(struct patch *p, uint32_t *shift)
 {
 	const struct filter_chain *c = p->from;
 	const uint32_t large = sizeof(struct filter_bucket6) / 8;
 	uint32_t n = c->bytes / 8 - c->groups, pad = (c->groups - p->to->n) & (large - 1), at = memory_take(p->to, pad + n) + pad;
 	struct table t = { .patch = p, .shift = at - c->groups };
 
+	*shift = t.shift;
 	memcpy(p->to->v + at, (const uint64_t *)c + c->groups, n * sizeof(uint64_t));
 	memory_chain(p->to)->groups = at;
 	for (uint32_t i = 0; i < n_groups(c); i++)
@@ -299,7 +302,6 @@ static void store_head(struct patch *p)
 	memory_take(p->to, sizeof(*c) / 8);
 	c = memory_chain(p->to);
 	*c = *p->from;
-	c->scans &= FILTER_NOT_SMALL | FILTER_FULL;	/* the rest is of the rules as they were */
 	if (p->row && row_needs_full(p->row))
 		c->scans |= FILTER_FULL;
 	c->units += units;
@@ -323,6 +325,7 @@ static bool can_be_patched(const struct filter_chain *c, uint32_t at)
 
 static bool patch(struct patch *p, uint32_t at)
 {
+	uint32_t shift;
 	bool done;
 
 	memory_reserve(p->to, p->from->bytes / 8 * 9 / 8 + 8192);
@@ -330,7 +333,10 @@ static bool patch(struct patch *p, uint32_t at)
 	store_starts(p, at);
 	store_units(p);
 	store_lookups(p);
-	done = patch_fields(p) && store_groups(p) && memory_bytes(p->to) <= FILTER_LARGE;
+	done = patch_fields(p) && store_groups(p, &shift);
+	if (done)
+		patch_trees(p, shift);
+	done = done && memory_bytes(p->to) <= FILTER_LARGE;
 	memory_chain(p->to)->bytes = memory_bytes(p->to);
 	if (done)
 		return true;
@@ -372,5 +378,7 @@ bool patch_remove(struct memory *out, const uint64_t *from, uint32_t at)
 		return false;
 	p.position = starts_of(c)->row[at];
 	p.unit = unit_of(c, p.position);
+	if (p.unit != ~0u)
+		p.gone = entries_of(c)[p.unit];
 	return (p.unit == ~0u || c->units > 1) && patch(&p, at);
 }

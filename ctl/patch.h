@@ -24,9 +24,12 @@ struct patch {
 	uint32_t position;		/* of the row */
 	uint32_t unit;			/* that comes or goes; ~0: none does, it was in a group */
 	uint32_t words;			/* of the rows of `from` */
+	uint32_t gone;			/* entry of the row that goes */
 };
 
 /* Rows, tries and intervals of all fields. False: too many. */
 bool patch_fields(struct patch *p);
+/* The trees, which have been copied with the groups, by so many words; out of use where a list of changes has no room. */
+void patch_trees(struct patch *p, uint32_t shift);
 /* A row with the unit's bit put in or taken out; from, to: without summary. */
 void patch_bits(const struct patch *p, uint64_t *to, const uint64_t *from, bool bit);

@@ -148,7 +148,9 @@ struct filter_chain {
 	__u32 records4;		/* struct filter_scan4, that numbers stand for, */
 	__u32 records6;		/* and filter_scan6 */
 	__u32 asks;		/* struct filter_ask */
-	__u32 pad;
+	__u32 changes4;		/* FILTER_CHANGED: as many struct filter_scan4 */
+	__u32 changes6;
+	__u16 n_changes4, n_changes6;
 	__u64 keys;		/* bitmap of the fields that keys of sets are made of */
 	struct filter_raw raw[FILTER_RAWS];
 	struct filter_class core[CORE_COUNT];
@@ -215,7 +217,9 @@ enum {
 	FILTER_PLAIN4 = 16,	/* a tree for IPv4, and no record asks */
 	FILTER_PLAIN6 = 32,
 	FILTER_FULL = 64,	/* for programs with FEATURE_FULL alone */
+	FILTER_CHANGED = 128,	/* the trees do not know of some rules: packets that match one of `changes` are for the tables */
 };
+#define FILTER_CHANGES 32	/* of a family at most */
 enum { SCAN_SPORT = 0, SCAN_DPORT = 20, SCAN_PROTO = 40 };	/* bits where they begin */
 #define SCAN_ANY 0x1ffffull		/* most of a port; of the ports of a packet that has none */
 #define SCAN_GUARDS (0x20000ull << SCAN_SPORT | 0x20000ull << SCAN_DPORT | 0x100ull << SCAN_PROTO)

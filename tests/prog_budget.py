@@ -48,4 +48,4 @@ def test_what_no_rule_uses_is_not_verified():
     rows = {r["name"]: r["verified_insns"] for r in json.loads(done.stdout)["rows"]}
     ours, = [n for name, n in rows.items() if name.endswith(": the program")]
     without, = [n for name, n in rows.items() if name.endswith(": without what is not used")]
-    assert without <= ours <= 1.02 * without, rows
+    assert without <= ours <= 1.03 * without, rows

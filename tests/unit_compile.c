@@ -736,7 +736,7 @@ struct changes {
 	struct compiled out;
 	uint32_t id;
 	int grouping;
-	uint32_t patched, compiled;
+	uint32_t patched, kept, compiled;
 };
 
 static struct asked asked(const struct lookup *l)
@@ -775,6 +775,7 @@ static void take_patch(struct changes *s, bool done, struct memory to)
 		free(s->out.chain[CHAIN_INGRESS].v);
 		s->out.chain[CHAIN_INGRESS] = to;
 		s->patched++;
+		s->kept += !!(memory_chain(&to)->scans & (FILTER_TREE4 | FILTER_TREE6));
 	} else {
 		compiled_free(&s->out);
 		compile_anew(s);
@@ -838,14 +839,14 @@ static void one_change_at_a_time_answers_as_a_compile_does(void **unused)
 {
 	const char *often = getenv("WEIR_ROUNDS");
 	int rounds = often && atoi(often) > 0 ? atoi(often) : 1;
-	uint32_t patched = 0, compiled = 0;
+	uint32_t patched = 0, kept = 0, compiled = 0;
 	struct tally tally = {};
 
 	(void)unused;
 	for (int i = 0; i < SEQUENCES * rounds; i++) {
 		struct changes s = { .id = RULE_FIRST, .grouping = below(2) ? INT32_MAX : 0 };
 
-		random_config(&s.config, below(i % 3 ? 70 : 200) + 1, false);
+		random_config(&s.config, below(i % 3 ? 70 : 200) + 1, below(3));
 		for (int k = 0; k < config_n_chains(&s.config); k++)
 			for (int r = 0; r < config_chain(&s.config, k)->n_rules; r++)
 				config_chain(&s.config, k)->rules[r].id = s.id++;
@@ -853,12 +854,13 @@ static void one_change_at_a_time_answers_as_a_compile_does(void **unused)
 		compile_anew(&s);
 		check_changes(&s, &tally);
 		patched += s.patched;
+		kept += s.kept;
 		compiled += s.compiled;
 		compiled_free(&s.out);
 		config_free(&s.config);
 	}
-	print_message("%u changes by patch, %u by compile; %u packets, %u decided by a rule\n", patched, compiled, tally.packets, tally.by_rule);
-	assert_true(patched > compiled);
+	print_message("%u changes by patch, %u with trees, %u by compile; %u packets, %u decided by a rule, %u by trees\n", patched, kept, compiled, tally.packets, tally.by_rule, tally.scanned);
+	assert_true(patched > compiled && kept > patched / 5 && tally.scanned > tally.packets / 8);
 	assert_true(tally.by_rule > tally.packets / 4);
 }
 

@@ -344,10 +344,19 @@ FILTER_TREE(filter_tree4_medium, 4, FILTER_MEDIUM, ask_tree4(c, filter_addresses
 FILTER_TREE(filter_tree6_small, 6, FILTER_SMALL, ask_tree6(c, p->saddr.w, filter_numbers(p), &a, FILTER_SMALL))
 FILTER_TREE(filter_tree6_medium, 6, FILTER_MEDIUM, ask_tree6(c, p->saddr.w, filter_numbers(p), &a, FILTER_MEDIUM))
 
-/* Does the verifier come to the filter once? Where flows are, it is in a function of its own. Else it comes once for each of the parser's ways, which at tc are many. */
-static __always_inline int verified_once(__u32 chain)
+/* Is the packet one that the trees of a changed chain cannot tell of? */
+__noinline int filter_changed(const struct pkt *p, __u32 chain)
 {
-	return has(FEATURE_FLOWS) || HOOK_HERE(chain) == HOOK_XDP;
+	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL);
+
+	if (!p)
+		return 1;
+	if (c)
+		return p->family == 4 ? scan_changed4(c, filter_addresses(p), filter_numbers(p), FILTER_SMALL) : scan_changed6(c, p->saddr.w, filter_numbers(p), FILTER_SMALL);
+	c = filter_memory(chain, FILTER_MEDIUM);
+	if (!c)
+		return 1;
+	return p->family == 4 ? scan_changed4(c, filter_addresses(p), filter_numbers(p), FILTER_MEDIUM) : scan_changed6(c, p->saddr.w, filter_numbers(p), FILTER_MEDIUM);
 }
 
 /* The entry that a chain's records have for the packet, without tables and notes; p->cacheable is 0 if it need not hold for the flow. 0: only the tables can tell. */
@@ -356,9 +365,11 @@ static __always_inline __u32 filter_scan(struct pkt *p, struct flow *f, __u32 ch
 	const struct filter_chain *c = filter_memory(chain, FILTER_SMALL);
 
 	if (c) {
+		if (c->scans & FILTER_CHANGED && filter_changed(p, chain))
+			return 0;
 		if (p->family == 4 && c->scans & FILTER_PLAIN4)
 			return scan_leaf4(c, filter_addresses(p), filter_numbers(p));
-		if (p->family == 6 && c->scans & FILTER_PLAIN6 && verified_once(chain))
+		if (p->family == 6 && c->scans & FILTER_PLAIN6)
 			return scan_leaf6(c, p->saddr.w, filter_numbers(p));
 		if (p->family == 4 && c->scans & FILTER_TREE4 && FULL)
 			return filter_tree4_small(p, f, chain);
@@ -366,6 +377,8 @@ static __always_inline __u32 filter_scan(struct pkt *p, struct flow *f, __u32 ch
 	}
 	c = filter_memory(chain, FILTER_MEDIUM);
 	if (c) {
+		if (c->scans & FILTER_CHANGED && filter_changed(p, chain))
+			return 0;
 		if (p->family == 4 && c->scans & FILTER_PLAIN4)
 			return scan_tree4(c, filter_addresses(p), filter_numbers(p), FILTER_MEDIUM);
 		if (p->family == 4 && c->scans & FILTER_TREE4 && FULL)

@@ -38,6 +38,31 @@ static __always_inline int scan_differs6(const struct filter_scan6 *r, const __u
 	return !!((words[3] & r->address[3].mask) ^ r->address[3].value);
 }
 
+/* Of FILTER_CHANGED: may the packet be for a rule that the trees do not know? */
+static __always_inline int scan_changed4(const struct filter_chain *c, __u64 addresses, __u64 numbers, __u32 size)
+{
+	ROLLED
+	for (__u64 i = 0; i < FILTER_CHANGES && i < c->n_changes4; i++) {
+		const struct filter_scan4 *r = words_at(c, c->changes4 + i * (sizeof(*r) / 8), sizeof(*r) / 8, size);
+
+		if (!scan_differs4(r, addresses, numbers))
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline int scan_changed6(const struct filter_chain *c, const __u64 *words, __u64 numbers, __u32 size)
+{
+	ROLLED
+	for (__u64 i = 0; i < FILTER_CHANGES && i < c->n_changes6; i++) {
+		const struct filter_scan6 *r = words_at(c, c->changes6 + i * (sizeof(*r) / 8), sizeof(*r) / 8, size);
+
+		if (!scan_differs6(r, words, numbers))
+			return 1;
+	}
+	return 0;
+}
+
 /* Numbers of records in a cache line of a leaf, and the ith of them. */
 typedef __u16 __attribute__((may_alias)) tree_narrow;
 typedef __u32 __attribute__((may_alias)) tree_wide;
