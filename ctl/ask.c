@@ -106,7 +106,8 @@ static bool term_make(struct filter_term *t, const struct row *r, enum filter_fi
 /* Terms of fields that do not vary come first: one of them that does not hold says so of the whole flow. */
 static bool ask_make(struct filter_ask *to, const struct row *r, const struct raws *raws)
 {
-	uint64_t more = r->k.used & FIELDS_EXTRA, turn[] = { more & FIELDS_INVARIANT, more & ~FIELDS_INVARIANT };
+	/* packets of another EtherType do not come to the rule's records: unit.c */
+	uint64_t more = r->k.used & FIELDS_EXTRA & ~FIELD_BIT(FIELD_L3_TYPE), turn[] = { more & FIELDS_INVARIANT, more & ~FIELDS_INVARIANT };
 
 	memset(to, 0, sizeof(*to));
 	if (__builtin_popcountll(more) > FILTER_TERMS)

@@ -2,6 +2,7 @@
 /* unit: rules of common shape into groups. A shape is how much of each address, and whether each port and the protocol, is exact; lengths
  * are rounded down, so that few shapes hold nearly all rules (tuple space search of Srinivasan, Suri and Varghese 1999, with tuples merged as in Daly et al.
  * 2019). Where too many rules of a shape have one key, they go to a finer shape, and last each by itself. */
+#include <linux/if_ether.h>
 #include <stdlib.h>
 #include <string.h>
 #include "unit.h"
@@ -108,11 +109,22 @@ static int protos_of(int *out, const struct constraints *k)
 	return n;
 }
 
+/* Can the EtherType be that of a packet of the family? Behind the MAC addresses it may be a VLAN tag's. */
+static bool asks_type(const struct constraints *k, int family)
+{
+	const struct spans *outer = &k->field[FIELD_ETHER_TYPE], *inner = &k->field[FIELD_L3_TYPE];
+	uint16_t type = family == 4 ? ETH_P_IP : ETH_P_IPV6;
+
+	if (k->used & FIELD_BIT(FIELD_L3_TYPE) && !spans_have(inner, type))
+		return false;
+	return !(k->used & FIELD_BIT(FIELD_ETHER_TYPE)) || spans_have(outer, type) || spans_have(outer, ETH_P_8021Q) || spans_have(outer, ETH_P_8021AD);
+}
+
 static bool asks_family(const struct constraints *k, int family)
 {
 	const uint64_t v4 = FIELD_BIT(FIELD_SADDR4) | FIELD_BIT(FIELD_DADDR4), v6 = FIELD_BIT(FIELD_SADDR6) | FIELD_BIT(FIELD_DADDR6);
 
-	if (k->used & (family == 4 ? v6 : v4))
+	if (k->used & (family == 4 ? v6 : v4) || !asks_type(k, family))
 		return false;
 	return !(k->used & FIELD_BIT(FIELD_FAMILY)) || spans_have(&k->field[FIELD_FAMILY], family);
 }

@@ -4,13 +4,14 @@ comes to it; here the programs answer, packet after packet, and counters of rule
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
-from scapy.layers.l2 import Dot1Q, Ether
+from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from lab import Instance, opened
 
 E = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 HOST, PEER, HOST6, PEER6 = "203.0.113.1", "198.51.100.1", "2001:db8:ffff::1", "2001:db8::1"
-RULES = """ct state invalid drop
+RULES = """ether type arp accept
+ct state invalid drop
 iifname "lo" accept
 ip saddr @listed drop
 ip daddr @moving drop
@@ -29,7 +30,11 @@ udp dport 54 accept
 udp dport 55 limit rate 1/hour burst 2 packets accept
 udp dport 55 drop
 tcp dport 80 accept
-ip6 saddr 2001:db8::/32 tcp dport 443 accept""".split("\n")
+ip6 saddr 2001:db8::/32 tcp dport 443 accept
+meta protocol ip6 udp dport 56 drop
+udp dport 56 accept
+ether type 8021q udp dport 57 drop
+udp dport 57 accept""".split("\n")
 SETS = """set listed { type ipv4_addr; flags interval; elements = { 192.0.2.0/24 } }
 set moving { type ipv4_addr; flags dynamic; }
 set listed6 { type ipv6_addr; flags dynamic; }
@@ -49,6 +54,12 @@ def v6(src=PEER6):
 
 
 PACKETS = [	# what, and which rule must decide
+    (E / ARP(psrc=PEER, pdst=HOST), "ether type arp accept"),
+    (v4() / UDP(sport=1, dport=56), "udp dport 56 accept"),
+    (v6() / UDP(sport=1, dport=56), "meta protocol ip6 udp dport 56 drop"),
+    (v4() / UDP(sport=1, dport=57), "udp dport 57 accept"),
+    (E / Dot1Q(vlan=8) / v4()[IP] / UDP(sport=1, dport=57), "ether type 8021q udp dport 57 drop"),
+    (E / Dot1Q(vlan=8) / v6()[IPv6] / UDP(sport=1, dport=56), "meta protocol ip6 udp dport 56 drop"),
     (v4() / TCP(sport=1, dport=80, flags="A"), "ct state invalid drop"),
     (v4() / TCP(sport=1, dport=80, flags="S"), "tcp dport 80 accept"),
     (v4() / TCP(sport=1, dport=80, flags="SU"), "tcp flags & (syn | urg) == (syn | urg) drop"),

@@ -423,6 +423,17 @@ static void aim(const struct config *c, struct field_values *v)
 	}
 }
 
+/* EtherTypes as the family and the tags have them. */
+static void suit_types(struct field_values *v)
+{
+	uint32_t type = v->lo[FIELD_FAMILY] == 4 ? 0x800 : 0x86dd;
+
+	if (!(v->present & FIELD_BIT(FIELD_FAMILY)))
+		return;
+	put(v, FIELD_L3_TYPE, type);
+	put(v, FIELD_ETHER_TYPE, v->present & FIELD_BIT(FIELD_VLAN_ID) ? below(2) ? 0x8100 : 0x88a8 : type);
+}
+
 static void random_packet(const struct config *c, struct field_values *v)
 {
 	static const uint8_t protos[] = { 6, 6, 17, 132, 1, 58, 47 };
@@ -479,6 +490,7 @@ static void random_packet(const struct config *c, struct field_values *v)
 	}
 	if (below(2))
 		aim(c, v);
+	suit_types(v);
 }
 
 /* ---- the naive oracle */
