@@ -237,7 +237,7 @@ bool compiled_scan(uint32_t *entry, const struct compiled *compiled, int chain, 
 	*entry = 0;
 	if (c->scans & FILTER_CHANGED && (p.family == 4 ? scan_changed4(c, addresses, numbers, size) : p.family == 6 ? scan_changed6(c, words, numbers, size) : 0))
 		return false;
-	if (p.family == 4 && c->scans & FILTER_TREE4 && c->scans & FILTER_ASKS)
+	if (p.family == 4 && c->scans & FILTER_TREE4 && !(c->scans & FILTER_PLAIN4))
 		*entry = size == FILTER_SMALL ? ask_tree4(c, addresses, numbers, &a, FILTER_SMALL) : ask_tree4(c, addresses, numbers, &a, FILTER_MEDIUM);
 	else if (p.family == 4 && c->scans & FILTER_TREE4)
 		*entry = size == FILTER_SMALL ? scan_leaf4(c, addresses, numbers) :

@@ -446,6 +446,14 @@ static bool cut_rows(struct tree *t, const struct rows *rows, const uint32_t *en
 	return true;
 }
 
+static bool any_asks(const struct units *parts)
+{
+	for (uint32_t i = 0; i < parts->n_parts; i++)
+		if (parts->part[i].entry & RULE_CONTINUE_BIT)
+			return true;
+	return false;
+}
+
 static bool store_tree(struct memory *w, const struct rows *rows, const uint32_t *entries, uint32_t policy, int family, bool inside)
 {
 	struct tree t = { .memory = w, .from = w->n, .wide = memory_bytes(w) > FILTER_MEDIUM, .family = family, .inside = inside };
@@ -473,6 +481,8 @@ static bool store_tree(struct memory *w, const struct rows *rows, const uint32_t
 		*(family == 4 ? &memory_chain(w)->tree4 : &memory_chain(w)->tree6) = root;
 		*(family == 4 ? &memory_chain(w)->records4 : &memory_chain(w)->records6) = records;
 		memory_chain(w)->scans |= family == 4 ? FILTER_TREE4 : FILTER_TREE6;
+		if (!any_asks(&t.parts))
+			memory_chain(w)->scans |= family == 4 ? FILTER_PLAIN4 : FILTER_PLAIN6;
 	}
 	free(t.slots);
 	units_free(&t.parts);
@@ -488,7 +498,7 @@ static bool store_small(struct memory *w, const struct rows *rows, const uint32_
 		return false;
 	if (store_tree(w, rows, entries, policy, 4, true) && store_tree(w, rows, entries, policy, 6, true))
 		return true;
-	memory_chain(w)->scans &= ~(uint32_t)FILTER_TREE4;
+	memory_chain(w)->scans &= ~(uint32_t)(FILTER_TREE4 | FILTER_PLAIN4);
 	w->n = from;
 	return false;
 }
@@ -518,7 +528,5 @@ void trees_store(struct memory *w, const struct rows *rows, const struct raws *r
 		w->n = from;
 	else if (asks)
 		memory_chain(w)->scans |= FILTER_ASKS;
-	else
-		memory_chain(w)->scans |= (memory_chain(w)->scans & FILTER_TREE4 ? FILTER_PLAIN4 : 0) | (memory_chain(w)->scans & FILTER_TREE6 ? FILTER_PLAIN6 : 0);
 	free(entries);
 }

@@ -214,7 +214,7 @@ enum {
 	FILTER_TREE6 = 2,
 	FILTER_ASKS = 4,
 	FILTER_NOT_SMALL = 8,	/* groups, or leaves of numbers */
-	FILTER_PLAIN4 = 16,	/* a tree for IPv4, and no record asks */
+	FILTER_PLAIN4 = 16,	/* a tree for IPv4 none of whose records asks */
 	FILTER_PLAIN6 = 32,
 	FILTER_FULL = 64,	/* for programs with FEATURE_FULL alone */
 	FILTER_CHANGED = 128,	/* the trees do not know of some rules: packets that match one of `changes` are for the tables */
